@@ -1,0 +1,93 @@
+"""Settings of one MedChat process: the only place that reads the environment."""
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medchat.errors import SettingsError
+
+ROOT = Path(__file__).resolve().parent.parent
+ASSETS = ROOT / "assets"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+# What child processes inherit; everything else (keys and tokens above all) stays behind.
+CHILD_ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "PYTHONPATH", "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_OFFLINE",
+)  # fmt: skip
+
+
+def _default_data_dir(environ: dict[str, str]) -> Path:
+    on_space_with_disk = "SPACE_ID" in environ and os.access("/data", os.W_OK)
+    return Path("/data/medchat") if on_space_with_disk else Path.home() / ".medchat"
+
+
+def _default_threads() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else (os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how much a process may use.
+
+    data_dir: folder for the store, caches and jobs. db: SQLAlchemy URL, "" for a SQLite file in it.
+    allowed_hosts: Host names answered beside loopback. slots: answers decoded at once, a model.
+    n_ctx: tokens an answer may use with its prompt, where the model allows as many.
+    """
+
+    data_dir: Path = field(default_factory=lambda: Path.home() / ".medchat")
+    db: str = ""
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str = "default"
+    allowed_hosts: tuple[str, ...] = ()
+    space_id: str = ""
+    threads: int = field(default_factory=_default_threads)
+    slots: int = 8
+    n_ctx: int = 4096
+    max_auto_continues: int = 2
+
+    @property
+    def db_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        return self.db or f"sqlite:///{self.data_dir / 'medchat.db'}"
+
+    @classmethod
+    def from_environment(cls, **flags: object) -> "Settings":
+        """Settings from MEDCHAT_* variables; flags that are not None go before them.
+
+        Raises SettingsError when a number is not one or is out of its range.
+        """
+        env = dict(os.environ)
+        on_space = env.get("SPACE_ID", "")
+        space_host = env.get("SPACE_HOST", "")
+        values: dict[str, object] = {
+            "data_dir": Path(env["MEDCHAT_DATA_DIR"]) if env.get("MEDCHAT_DATA_DIR") else _default_data_dir(env),
+            "db": env.get("MEDCHAT_DB", ""),
+            "host": env.get("MEDCHAT_HOST") or ("0.0.0.0" if on_space else "127.0.0.1"),
+            "port": _number(env, "MEDCHAT_PORT", 7860, 1, 65535),
+            "model": env.get("MEDCHAT_MODEL") or "default",
+            "allowed_hosts": tuple(h for h in [*env.get("MEDCHAT_ALLOWED_HOSTS", "").split(","), space_host] if h),
+            "space_id": on_space,
+            "threads": _number(env, "MEDCHAT_THREADS", _default_threads(), 1, 512),
+            "slots": _number(env, "MEDCHAT_SLOTS", 8, 1, 64),
+            "n_ctx": _number(env, "MEDCHAT_N_CTX", 4096, 256, 1 << 20),
+        }
+        values |= {name: value for name, value in flags.items() if value is not None}
+        values["data_dir"] = Path(str(values["data_dir"])).expanduser().resolve()
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def _number(env: dict[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name} is {text!r}; it must be a whole number from {low} to {high}.")
+    return int(text)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a child process: an allow-list, so that no secret travels along."""
+    return {name: os.environ[name] for name in CHILD_ENVIRONMENT if name in os.environ}

@@ -1,0 +1,150 @@
+"""The tables. A change here needs a migration in migrations/versions."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, MetaData, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A random id: a sequential one would betray the order in which answers were made."""
+    return str(uuid4())
+
+
+def storable(text: str) -> str:
+    """The text without what a database cannot hold: lone surrogates and NUL become U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+class StorableText(TypeDecorator[str]):
+    """Text of people and models, which may hold characters that no database takes."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A time with its zone: SQLite would drop the zone and give back a naive one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Every constraint has a name, so that a migration can change it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        str: StorableText,
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[dict[str, Any]]: JSON(none_as_null=True),
+    }
+
+
+class Model(Base):
+    """A model that answered."""
+
+    __tablename__ = "models"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    base: Mapped[str]
+    revision: Mapped[str]
+    adapter_hash: Mapped[str]
+    format: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Question(Base):
+    """A question, under the id that equal ones share, in the words in which it was asked first."""
+
+    __tablename__ = "questions"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    context: Mapped[str]
+    question: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Conversation(Base):
+    """Turns of one owner."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (Index(None, "owner", "updated_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner: Mapped[str]
+    title: Mapped[str]
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Answer(Base):
+    """One version of the answer to one question.
+
+    context and question repeat the question in this asker's own words: spacing and capitals may
+    differ from those of the shared row, and the places in `grounding` count characters of these.
+    """
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("conversation_id", "position", "version"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), index=True)
+    context: Mapped[str]
+    question: Mapped[str]
+    conversation_id: Mapped[str | None] = mapped_column(ForeignKey("conversations.id"))
+    position: Mapped[int | None]
+    version: Mapped[int]
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
+    status: Mapped[str] = mapped_column(index=True)
+    raw: Mapped[str] = mapped_column(default="")
+    reasoning: Mapped[str] = mapped_column(default="")
+    solution: Mapped[str] = mapped_column(default="")
+    complete: Mapped[bool] = mapped_column(default=False)
+    finish_reason: Mapped[str | None]
+    error: Mapped[str] = mapped_column(default="")
+    prompt: Mapped[list[dict[str, Any]] | None]
+    sampling: Mapped[dict[str, Any] | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    answer_format: Mapped[str]
+    grounding: Mapped[dict[str, Any] | None]
+    origin: Mapped[str]
+    route: Mapped[dict[str, Any] | None]
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    ttft_ms: Mapped[float | None]
+    reasoning_ms: Mapped[float | None]
+    total_ms: Mapped[float | None]
+    note: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+    save_key: Mapped[str | None] = mapped_column(unique=True)

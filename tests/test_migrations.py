@@ -1,0 +1,244 @@
+"""Databases of every age: new ones, old ones, newer ones and those of other programs."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from medchat.errors import StoreError, StoreTooNew
+from medchat.store import ModelRecord, Store, migrate
+from medchat.store.connection import open_engine
+from medchat.store.tables import Base
+
+# A database as version 0001 made it: never to be changed, whatever becomes of the tables.
+VERSION_0001 = """
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO alembic_version VALUES ('0001');
+CREATE TABLE models (
+    id TEXT NOT NULL, name TEXT NOT NULL, base TEXT NOT NULL, revision TEXT NOT NULL, adapter_hash TEXT NOT NULL,
+    format TEXT NOT NULL, created_at DATETIME NOT NULL, CONSTRAINT pk_models PRIMARY KEY (id)
+);
+CREATE TABLE questions (
+    id TEXT NOT NULL, context TEXT NOT NULL, question TEXT NOT NULL, created_at DATETIME NOT NULL,
+    CONSTRAINT pk_questions PRIMARY KEY (id)
+);
+CREATE TABLE conversations (
+    id TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL, model_id TEXT NOT NULL, created_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL, CONSTRAINT pk_conversations PRIMARY KEY (id),
+    CONSTRAINT fk_conversations_model_id FOREIGN KEY(model_id) REFERENCES models (id)
+);
+CREATE INDEX ix_conversations_owner_updated_at ON conversations (owner, updated_at);
+CREATE TABLE answers (
+    id TEXT NOT NULL, question_id TEXT NOT NULL, context TEXT NOT NULL, question TEXT NOT NULL, conversation_id TEXT,
+    position INTEGER, version INTEGER NOT NULL, model_id TEXT NOT NULL, status TEXT NOT NULL, raw TEXT NOT NULL,
+    reasoning TEXT NOT NULL, solution TEXT NOT NULL, complete BOOLEAN NOT NULL, finish_reason TEXT, error TEXT NOT NULL,
+    prompt JSON, sampling JSON, seed BIGINT, answer_format TEXT NOT NULL, grounding JSON, origin TEXT NOT NULL,
+    route JSON, prompt_tokens INTEGER, completion_tokens INTEGER, ttft_ms DOUBLE, reasoning_ms DOUBLE, total_ms DOUBLE,
+    note TEXT NOT NULL, created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL, save_key TEXT,
+    CONSTRAINT pk_answers PRIMARY KEY (id),
+    CONSTRAINT fk_answers_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
+    CONSTRAINT fk_answers_conversation_id FOREIGN KEY(conversation_id) REFERENCES conversations (id),
+    CONSTRAINT fk_answers_model_id FOREIGN KEY(model_id) REFERENCES models (id),
+    CONSTRAINT uq_answers_conversation_id_position_version UNIQUE (conversation_id, position, version),
+    CONSTRAINT uq_answers_save_key UNIQUE (save_key)
+);
+CREATE INDEX ix_answers_question_id ON answers (question_id);
+CREATE INDEX ix_answers_status ON answers (status);
+INSERT INTO models VALUES ('demo', 'Demo', '', '', '', 'gemma-grpo', '2026-01-02 03:04:05.000000');
+INSERT INTO questions VALUES ('f00d', '', 'Why the fever?', '2026-01-02 03:04:05.000000');
+INSERT INTO conversations VALUES (
+    'c1', 'ada', 'Fever', 'demo', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000'
+);
+INSERT INTO answers VALUES (
+    'a1', 'f00d', '', 'Why the fever?', 'c1', 0, 1, 'demo', 'done', '1. A cold.Rest.', '1. A cold.', 'Rest.', 1, 'stop',
+    '', '[{"role": "user", "content": "Why the fever?"}]', NULL, 7, 'gemma-grpo', NULL, 'chat', NULL, 12, 5, 4.0, 10.0,
+    20.0, '', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:06.000000', 'k1'
+);
+"""
+
+# A migration of a later MedChat: a new column of a table that others refer to, which SQLite makes anew for it.
+LATER = f"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9001"
+down_revision = "{migrate.revisions()[-1]}"
+
+
+def upgrade() -> None:
+    op.create_table("later_one", sa.Column("id", sa.Text(), nullable=False))
+    with op.batch_alter_table("models", recreate="always") as table:
+        table.add_column(sa.Column("later", sa.Text(), nullable=False, server_default="none"))
+"""
+
+# One more, which fails half way.
+FAILING = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9002"
+down_revision = "9001"
+
+
+def upgrade() -> None:
+    op.create_table("later_two", sa.Column("id", sa.Text(), nullable=False))
+    raise RuntimeError("power cut")
+"""
+
+
+def make(file: Path, statements: str) -> str:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(statements)
+    return f"sqlite:///{file}"
+
+
+def values(file: Path, query: str) -> Iterable[object]:
+    with closing(sqlite3.connect(file)) as connection:
+        return [row[0] for row in connection.execute(query)]
+
+
+def later_migrations(folder: Path) -> Path:
+    """The migrations of a newer MedChat."""
+    shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "9001_later.py").write_text(LATER)
+    return folder
+
+
+def test_a_new_database_is_made_without_a_backup(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'medchat.db'}"
+
+    assert migrate.upgrade(url, tmp_path / "backups") is None
+
+    migrate.check(url)
+    Store(url).ping()
+    assert not (tmp_path / "backups").exists()
+
+
+def test_a_current_database_is_left_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'medchat.db'}"
+    migrate.upgrade(url, tmp_path / "backups")
+
+    assert migrate.upgrade(url, tmp_path / "backups") is None
+    assert not (tmp_path / "backups").exists()
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'medchat.db'}"
+    migrate.upgrade(url, tmp_path)
+
+    with open_engine(url).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_the_file_numbers_are_the_revisions_in_order() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+
+    assert [revision.revision for revision in script.walk_revisions()][::-1] == migrate.revisions()
+
+
+def test_the_template_makes_a_migration_that_runs(tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    command.revision(config, "Nothing new", rev_id="9001", head=migrate.revisions()[-1])
+    url = f"sqlite:///{tmp_path / 'medchat.db'}"
+
+    migrate.upgrade(url, tmp_path, folder)
+
+    assert values(tmp_path / "medchat.db", "SELECT version_num FROM alembic_version") == ["9001"]
+
+
+def test_a_database_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
+    url = make(tmp_path / "medchat.db", VERSION_0001)
+
+    migrate.upgrade(url, tmp_path / "backups")
+
+    migrate.check(url)
+    store = Store(url)
+    [talk] = store.conversations_of("ada")
+    [answer] = store.answers_of("ada", talk.id)
+    assert (talk.title, talk.turns) == ("Fever", 1)
+    assert (answer.question, answer.solution, answer.complete) == ("Why the fever?", "Rest.", True)
+    assert answer.updated_at.isoformat() == "2026-01-02T03:04:06+00:00"
+
+
+def test_an_older_database_is_backed_up_and_then_migrated(tmp_path: Path) -> None:
+    file = tmp_path / "medchat.db"
+    url = make(file, VERSION_0001)
+
+    saved = migrate.upgrade(url, tmp_path / "backups", later_migrations(tmp_path / "later"))
+
+    assert saved is not None
+    assert saved.parent == tmp_path / "backups"
+    assert values(saved, "SELECT version_num FROM alembic_version") == ["0001"]
+    assert values(saved, "SELECT solution FROM answers") == ["Rest."]
+    assert values(file, "SELECT version_num FROM alembic_version") == ["9001"]
+    assert values(file, "SELECT later FROM models") == ["none"]
+    assert values(file, "SELECT solution FROM answers") == ["Rest."]
+    assert values(file, "SELECT * FROM pragma_foreign_key_check") == []
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "medchat.db"
+    url = make(file, VERSION_0001)
+    migrations = later_migrations(tmp_path / "later")
+    (migrations / "versions" / "9002_fails.py").write_text(FAILING)
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        migrate.upgrade(url, tmp_path / "backups", migrations)
+
+    assert values(file, "SELECT version_num FROM alembic_version") == ["0001"]
+    assert values(file, "SELECT name FROM sqlite_master WHERE name IN ('later_one', 'later_two')") == []
+    Store(url).add_model(ModelRecord("big", "Big"))
+
+
+def test_an_older_database_is_refused_where_nothing_may_migrate(tmp_path: Path) -> None:
+    url = make(tmp_path / "medchat.db", VERSION_0001)
+
+    with pytest.raises(StoreError, match="run: python -m medchat db upgrade"):
+        migrate.check(url, later_migrations(tmp_path / "later"))
+
+
+def test_a_database_of_a_newer_medchat_is_refused_and_left_alone(tmp_path: Path) -> None:
+    url = make(tmp_path / "medchat.db", VERSION_0001.replace("'0001'", "'9999'"))
+    said = (
+        r"^The database was written by a newer MedChat \(version 9999\)\. "
+        r"Update MedChat, or choose another data folder\.$"
+    )
+
+    with pytest.raises(StoreTooNew, match=said):
+        migrate.check(url)
+    with pytest.raises(StoreTooNew, match=said):
+        migrate.upgrade(url, tmp_path / "backups")
+    assert not (tmp_path / "backups").exists()
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    url = make(file, "CREATE TABLE recipes (id INTEGER); INSERT INTO recipes VALUES (1);")
+
+    with pytest.raises(StoreError, match="belongs to another program"):
+        migrate.upgrade(url, tmp_path / "backups")
+
+    assert values(file, "SELECT name FROM sqlite_master") == ["recipes"]
+
+
+def test_a_missing_database_is_not_made_by_looking_for_it(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no database yet"):
+        migrate.check(f"sqlite:///{tmp_path / 'medchat.db'}")
+
+    assert list(tmp_path.iterdir()) == []
