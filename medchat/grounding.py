@@ -1,0 +1,333 @@
+"""What a case says, found in code: findings and where they stand, near conditions, inside or outside the knowledge.
+
+Fitted from the wordings and the natural cases of assets/knowledge in a few seconds, then cached as npz. A stretch of
+text is a finding when its words are closest to that finding's wordings; conditions come from the words of the whole
+case and from the findings in it. What is denied counts neither way. Whether a case is outside the knowledge is a
+logistic regression over how well the best condition explains it, fitted on cases left out of the rest.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from medchat.knowledge import Condition, Knowledge
+from medchat.measurements import Measured, measured_findings
+from medchat.negation import negated_spans, without
+from medchat.text_classifier import TextClassifier, words_of
+
+Floats = NDArray[np.float32]
+
+FINDING_WEIGHT = 0.8  # of the findings against the words of the whole case
+N_NEAR = 4
+N_FEATURES = 7
+_SURE = 0.35  # a stretch of text is shown as a finding from this probability on
+_POSSIBLE = 0.06  # ... and counts as perhaps said, so that a citation of it is not called unsupported
+
+_BREAK = re.compile(
+    r"[.;:!?\n()]+|,|\b(?:and|but|with|then|plus|also|or|who|which|while|when|after|for|since|presents?|complain\w*|"
+    r"on examination|exam|shows?|in a|in an)\b",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(
+    r"\W*(?:what|explain|define|describe|how|tell|why|which|can you|give|is|are|does|do|could|treatment|mechanism)\b\D*$",
+    re.IGNORECASE,
+)
+_SENTENCE_END = frozenset(".;!?\n")
+
+
+class Recognised(NamedTuple):
+    """A finding: text[start:end] says it, or denies it. probability in (0, 1]."""
+
+    finding: str
+    name: str
+    start: int
+    end: int
+    negated: bool
+    probability: float
+
+
+class Near(NamedTuple):
+    """A condition that may explain the case, with its probability among those known."""
+
+    condition: str
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """What was found in a case. asked_about: the condition that the text names, "" for none."""
+
+    recognised: tuple[Recognised, ...]
+    near: tuple[Near, ...]
+    outside: bool
+    asked_about: str = ""
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the findings that are there, in the order of the text."""
+        return tuple(dict.fromkeys(r.name for r in self.recognised if not r.negated))
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """Names of the findings that are denied, in the order of the text."""
+        return tuple(dict.fromkeys(r.name for r in self.recognised if r.negated))
+
+    def prompt_text(self) -> str:
+        """What a grounded model is told beside the case."""
+        return prompt_text(self.present, self.denied, [(n.name, n.probability) for n in self.near], self.outside,
+                           self.asked_about)  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the store."""
+        return {
+            "recognised": [list(r) for r in self.recognised],
+            "near": [list(n) for n in self.near],
+            "outside": self.outside,
+            "asked_about": self.asked_about,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Grounding":
+        """The grounding whose to_json() this is."""
+        return cls(
+            tuple(Recognised(*r) for r in data["recognised"]),
+            tuple(Near(*n) for n in data["near"]),
+            data["outside"],
+            data["asked_about"],
+        )
+
+
+def prompt_text(present: Sequence[str], denied: Sequence[str], near: Sequence[tuple[str, float]], outside: bool,
+                asked_about: str = "") -> str:  # fmt: skip
+    """Findings, near conditions and the verdict as the lines that the bundled models were trained with."""
+    lines = [f"Recognised: {'; '.join(present) or 'nothing'}."]
+    if denied:
+        lines.append(f"Denied: {'; '.join(denied)}.")
+    if asked_about:
+        lines.append(f"Asked about: {asked_about}.")
+    lines.append("Near: " + "; ".join(f"{name} {_degree(p)}" for name, p in near[:3]) + ".")
+    lines.append(f"Case: {'outside' if outside else 'inside'}.")
+    return "\n".join(lines)
+
+
+def _degree(probability: float) -> str:
+    """A probability in words: a small model reads five words better than a hundred numbers."""
+    for limit, word in ((0.8, "very likely"), (0.5, "likely"), (0.2, "possible"), (0.05, "unlikely")):
+        if probability >= limit:
+            return word
+    return "remote"
+
+
+def fragments(text: str) -> Iterator[tuple[int, int]]:
+    """Stretches that may be one finding: pieces between breaks, and neighbours joined within a sentence."""
+    pieces: list[tuple[int, int, bool]] = []
+    at = 0
+    for match in (*_BREAK.finditer(text), None):
+        end = match.start() if match else len(text)
+        piece = text[at:end]
+        if piece.strip():
+            ends_sentence = bool(match and _SENTENCE_END & set(match[0]))
+            pieces.append((at + len(piece) - len(piece.lstrip()), at + len(piece.rstrip()), ends_sentence))
+        elif pieces and match and _SENTENCE_END & set(match[0]):
+            pieces[-1] = (*pieces[-1][:2], True)
+        at = match.end() if match else end
+    for i, (start, stop, last) in enumerate(pieces):
+        yield start, stop
+        if not last and i + 1 < len(pieces):
+            yield start, pieces[i + 1][1]
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, longest_first))})\b", re.IGNORECASE)
+
+
+def _is_denied(span: tuple[int, int], denied: Sequence[tuple[int, int]]) -> bool:
+    """Whether most of the span is denied."""
+    overlap = sum(max(0, min(span[1], end) - max(span[0], start)) for start, end in denied)
+    return overlap > 0.5 * (span[1] - span[0])
+
+
+class Evidence(NamedTuple):
+    """posterior (fragments, findings); negated (fragments,); words: those of the text that are not denied."""
+
+    spans: list[tuple[int, int]]
+    negated: NDArray[np.bool_]
+    posterior: Floats
+    measured: list[Measured]
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Logistic regression that says how sure it is that a case is inside the knowledge."""
+
+    weights: Floats = field(default_factory=lambda: np.zeros(N_FEATURES, np.float32))
+    bias: float = 0.0
+    mean: Floats = field(default_factory=lambda: np.zeros(N_FEATURES, np.float32))
+    scale: Floats = field(default_factory=lambda: np.ones(N_FEATURES, np.float32))
+
+    def inside(self, features: Floats) -> Floats:
+        """(N,) probabilities from (N, features)."""
+        return expit(((features - self.mean) / self.scale) @ self.weights + self.bias)
+
+
+@dataclass(frozen=True)
+class Grounder:
+    """The fitted recogniser.
+
+    findings scores fragments over the findings and, last, "nothing"; cases scores whole texts over the conditions
+    and then the topics outside. membership (findings, conditions): how telling a finding is for a condition.
+    """
+
+    knowledge: Knowledge
+    findings: TextClassifier
+    cases: TextClassifier
+    membership: Floats
+    gate: Gate = Gate()
+    sharpness: float = 0.1
+
+    @cached_property
+    def _ids(self) -> tuple[str, ...]:
+        return tuple(self.knowledge.findings)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {finding: i for i, finding in enumerate(self._ids)}
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return {f.name.lower(): i for i, f in enumerate(self.knowledge.findings.values())}
+
+    @cached_property
+    def _name_pattern(self) -> re.Pattern[str]:
+        return _any_of(self._by_name)
+
+    @cached_property
+    def _by_condition_name(self) -> dict[str, Condition]:
+        return {name.lower(): c for c in self.knowledge.conditions.values() for name in c.all_names}
+
+    @cached_property
+    def _condition_pattern(self) -> re.Pattern[str]:
+        return _any_of(self._by_condition_name)
+
+    def ground(self, text: str) -> Grounding:
+        """What the text says; under 20 ms for a case of 150 words."""
+        evidence = self.evidence(text)
+        scores = self.condition_scores(evidence)
+        probabilities = softmax(self.sharpness * scores[None], axis=1)[0]
+        best = np.argsort(-probabilities)[:N_NEAR]
+        conditions = list(self.knowledge.conditions.values())
+        near = tuple(Near(conditions[i].id, conditions[i].name, round(float(probabilities[i]), 3)) for i in best)
+        asked = self._asked_about(text)
+        inside = float(self.gate.inside(self.gate_features(evidence, scores)[None])[0])
+        return Grounding(
+            recognised=self._recognised(evidence, probabilities),
+            near=near,
+            outside=inside < 0.5 and not asked,
+            asked_about=asked,
+        )
+
+    def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
+        """Findings that the reasoning states and the case does not contain: start, end and name of each.
+
+        Only what is named in the knowledge's own words is judged; where the case may say it in words that
+        are not quite understood, nothing is said.
+        """
+        said = self.evidence(case)
+        possible = set()
+        if len(said.spans):
+            possible = {i for i in range(len(self._ids)) if said.posterior[:, i].max() >= _POSSIBLE}
+        possible |= {self._index[m.finding] for m in measured_findings(case) if m.finding in self._index}
+        words = set(words_of(case))
+        denied = negated_spans(reasoning)
+        marks = []
+        for match in self._name_pattern.finditer(reasoning):
+            finding = self._by_name[match[0].lower()]
+            in_words = set(words_of(match[0])) <= words
+            if finding in possible or in_words or any(a <= match.start() < b for a, b in denied):
+                continue
+            marks.append((match.start(), match.end(), match[0]))
+        return marks
+
+    def evidence(self, text: str) -> Evidence:
+        """Findings' posteriors over the text's fragments, and the words that are not denied."""
+        denied = negated_spans(text)
+        spans, words = [], []
+        for start, end in fragments(text):
+            fragment_words = words_of(text[start:end])
+            if fragment_words:
+                spans.append((start, end))
+                words.append(fragment_words)
+        n = len(self._ids)
+        posterior = self.findings.probabilities(words)[:, :n] if words else np.zeros((0, n), np.float32)
+        negated = np.array([_is_denied(span, denied) for span in spans], dtype=bool)
+        measured = [m for m in measured_findings(text) if m.finding in self._index]
+        return Evidence(spans, negated, posterior, measured, words_of(without(text, denied)))
+
+    def condition_scores(self, evidence: Evidence) -> Floats:
+        """(conditions,) how well each explains the case, in nats."""
+        strength = self.finding_strength(evidence)
+        likelihood = self.cases.log_likelihood([evidence.words])[0, : self.membership.shape[1]]
+        return np.asarray(likelihood + FINDING_WEIGHT * (strength @ self.membership), dtype=np.float32)
+
+    def finding_strength(self, evidence: Evidence) -> Floats:
+        """(findings,) the highest posterior of each among the fragments that are not denied."""
+        stated = evidence.posterior[~evidence.negated]
+        strength = stated.max(axis=0) if len(stated) else np.zeros(len(self._ids), np.float32)
+        for m in evidence.measured:
+            strength[self._index[m.finding]] = 1.0
+        return strength
+
+    def gate_features(self, evidence: Evidence, scores: Floats) -> Floats:
+        """(7,) what tells a case inside the knowledge from one outside; see Gate."""
+        n = self.membership.shape[1]
+        likelihood = self.cases.log_likelihood([evidence.words])[0]
+        ranked = np.sort(scores)[::-1]
+        best = int(scores.argmax())
+        explained = float(self.finding_strength(evidence) @ self.membership[:, best])
+        return np.array([
+            ranked[0] - np.median(scores),
+            ranked[0] - ranked[1],
+            likelihood[:n].max() - likelihood[n:].max(),
+            likelihood[best] - likelihood[n:].max(),
+            explained,
+            np.log1p(len(evidence.words)),
+            self.cases.known_share(evidence.words),
+        ], dtype=np.float32)  # fmt: skip
+
+    def _recognised(self, evidence: Evidence, conditions: Floats) -> tuple[Recognised, ...]:
+        """Non-overlapping findings, best first chosen; near conditions make their findings likelier."""
+        prior = 0.15 + (self.membership > 0) @ conditions
+        weighted = evidence.posterior * prior
+        chosen: list[Recognised] = [
+            Recognised(m.finding, self.knowledge.findings[m.finding].name, m.start, m.end, False, 1.0)
+            for m in evidence.measured
+        ]
+        candidates = []
+        for row, (start, end) in enumerate(evidence.spans):
+            finding = int(weighted[row].argmax())
+            rest = 1.0 - float(evidence.posterior[row].sum())
+            probability = float(weighted[row, finding] / (weighted[row].sum() + 0.5 * max(rest, 0.0) + 1e-9))
+            strength = min(probability, float(evidence.posterior[row, finding]) * 1.5)
+            candidates.append((strength, start, end, finding, bool(evidence.negated[row])))
+        for strength, start, end, finding, negated in sorted(candidates, reverse=True):
+            overlaps = any(start < r.end and r.start < end for r in chosen)
+            if strength >= _SURE and not overlaps:
+                name = self.knowledge.findings[self._ids[finding]].name
+                chosen.append(Recognised(self._ids[finding], name, start, end, negated, round(strength, 2)))
+        return tuple(sorted(chosen, key=lambda r: r.start))
+
+    def _asked_about(self, text: str) -> str:
+        """The condition that a short question names, as in "What is gout?"; "" where it tells a case."""
+        if len(text.split()) > 16 or not _QUESTION.match(text):
+            return ""
+        match = self._condition_pattern.search(text)
+        return self._by_condition_name[match[0].lower()].name if match else ""

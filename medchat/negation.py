@@ -1,0 +1,47 @@
+"""Which parts of a text are denied: "no fever or cough" denies both, "no fever but a cough" only one.
+
+The method is NegEx (Chapman et al., J Biomed Inform 2001;34:301-310): cue words that open a scope, or
+close one backwards, and words that end it; the lists are for English case text and patients' words.
+"""
+
+import re
+
+_BEFORE = re.compile(
+    r"\b(?:no (?:\w+ )?(?:history|evidence|sign|signs|complaints?|symptoms?) of|no|nor|never had|never|without|denie[sd]|deny|"
+    r"denying|negative for|absence of|free of|ruled out|rules out|not (?:had|have|has|having|been|got|getting|any|"
+    r"complaining of|associated with)|n[o']t (?:have|had|been|got|get|any|feel|felt|feeling|seem|see|notice|noticed)|"
+    r"(?:is|are|was|were|do|does|did|has|have|had)(?: not|n'?t)(?: (?:have|had|been|got|get|feel|any))?|"
+    r"lacks?|lacking|unremarkable for|normal)\b",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"\b(?:(?:is|are|was|were|all|both|came back)? ?(?:absent|negative|ruled out|excluded|unremarkable|within normal limits|"
+    r"normal|not present|not raised|not elevated|not seen)|none|nil)\b",
+    re.IGNORECASE,
+)
+_END = re.compile(
+    r"[.;:!?\n]|\b(?:but|however|although|though|except|apart from|yet|only|instead|now|still|because|since|"
+    r"presents?|complain\w*|reports?|which|who|until)\b|"
+    r"(?:,|\band\b)\s*(?=(?:she|he|i|they|we|it|there|has|have|had|is|was|are|with|the|my|his|her|their|a|an|on|new|bp|hr|"
+    r"temp\w*|pulse|\w+ (?:is|are|was|were|shows?))\b)",
+    re.IGNORECASE,
+)
+
+
+def negated_spans(text: str) -> list[tuple[int, int]]:
+    """Start and end of each denied stretch, the cue included, in order."""
+    spans: list[tuple[int, int]] = []
+    for cue in _BEFORE.finditer(text):
+        end = _END.search(text, cue.end())
+        spans.append((cue.start(), end.start() if end else len(text)))
+    for cue in _AFTER.finditer(text):
+        begin = max((m.end() for m in re.finditer(r"[.;!?\n,]|\b(?:but|and|with)\b", text[: cue.start()])), default=0)
+        spans.append((begin, cue.end()))
+    return sorted(spans)
+
+
+def without(text: str, spans: list[tuple[int, int]]) -> str:
+    """The text with the spans blanked out, every other character at its place."""
+    for start, end in spans:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return text
