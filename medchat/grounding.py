@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 FINDING_WEIGHT = 0.8  # of the findings against the words of the whole case
 N_NEAR = 4
-N_FEATURES = 7
+N_FEATURES = 14
 _SURE = 0.35  # a stretch of text is shown as a finding from this probability on
 _POSSIBLE = 0.06  # ... and counts as perhaps said, so that a citation of it is not called unsupported
 
@@ -173,6 +173,7 @@ class Gate:
     bias: float = 0.0
     mean: Floats = field(default_factory=lambda: np.zeros(N_FEATURES, np.float32))
     scale: Floats = field(default_factory=lambda: np.ones(N_FEATURES, np.float32))
+    threshold: float = 0.5
 
     def inside(self, features: Floats) -> Floats:
         """(N,) probabilities from (N, features)."""
@@ -184,12 +185,14 @@ class Grounder:
     """The fitted recogniser.
 
     findings scores fragments over the findings and, last, "nothing"; cases scores whole texts over the conditions
-    and then the topics outside. membership (findings, conditions): how telling a finding is for a condition.
+    and then the topics outside. membership (findings, conditions): how telling a finding is for a condition. leaning
+    (features of cases + 1,): logistic regression of known against outside over the words alone, bias last.
     """
 
     knowledge: Knowledge
     findings: TextClassifier
     cases: TextClassifier
+    leaning: Floats
     membership: Floats
     gate: Gate = Gate()
     sharpness: float = 0.1
@@ -231,7 +234,7 @@ class Grounder:
         return Grounding(
             recognised=self._recognised(evidence, probabilities),
             near=near,
-            outside=inside < 0.5 and not asked,
+            outside=inside < self.gate.threshold and not asked,
             asked_about=asked,
         )
 
@@ -287,18 +290,31 @@ class Grounder:
         return strength
 
     def gate_features(self, evidence: Evidence, scores: Floats) -> Floats:
-        """(7,) what tells a case inside the knowledge from one outside; see Gate."""
+        """(N_FEATURES,) what tells a case inside the knowledge from one outside; see Gate."""
         n = self.membership.shape[1]
+        vector = self.cases.vectors([evidence.words])
         likelihood = self.cases.log_likelihood([evidence.words])[0]
-        ranked = np.sort(scores)[::-1]
-        best = int(scores.argmax())
-        explained = float(self.finding_strength(evidence) @ self.membership[:, best])
+        known, strange = likelihood[:n], np.sort(likelihood[n:])[::-1]
+        best, ranked = int(scores.argmax()), np.sort(scores)[::-1]
+        strength = self.finding_strength(evidence)
+        explained = strength @ self.membership
+        by_findings = np.sort(explained)[::-1]
+        own = self.membership[:, best] > 0
+        per_fragment = evidence.posterior[~evidence.negated] @ own if len(evidence.posterior) else np.zeros(0)
+        per_fragment = per_fragment if len(per_fragment) else np.zeros(1)
         return np.array([
             ranked[0] - np.median(scores),
             ranked[0] - ranked[1],
-            likelihood[:n].max() - likelihood[n:].max(),
-            likelihood[best] - likelihood[n:].max(),
-            explained,
+            known.max() - strange[0],
+            likelihood[best] - strange[:3].mean(),
+            known.max() - np.median(known),
+            strange[0] - np.median(strange),
+            explained[best],
+            by_findings[0] - by_findings[1],
+            np.sort(strength[own])[-2],
+            per_fragment.mean(),
+            (per_fragment > 0.2).mean(),
+            float((vector @ self.leaning[:-1])[0] + self.leaning[-1]),
             np.log1p(len(evidence.words)),
             self.cases.known_share(evidence.words),
         ], dtype=np.float32)  # fmt: skip

@@ -7,8 +7,7 @@ import random
 import re
 import threading
 import zipfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,18 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from medchat import grounding, text_classifier
 from medchat.errors import MedChatError
 from medchat.grounding import Floats, Gate, Grounder
 from medchat.knowledge import HE, Condition, Knowledge, TeachingCases, load_cases, load_knowledge, say
 from medchat.negation import negated_spans, without
-from medchat.text_classifier import TextClassifier
+from medchat.settings import ASSETS
+from medchat.text_classifier import TextClassifier, words_of
+
+SHIPPED = ASSETS / "demo"
 
 T = TypeVar("T")
 
 _SYNTHETIC_TEXTS = 60  # a condition
 _KNOWN_COPIES, _OUTSIDE_COPIES = 6, 3  # of a natural case, each with some of its sentences
 _FOLDS = 4
+_VERSION = 1  # of the method; a higher one leaves older caches unread
+KNOWN_KEPT = 0.94  # of cases that it was not fitted on
 
 
 def fit(knowledge: Knowledge, cases: TeachingCases, seed: int = 0) -> Grounder:
@@ -36,52 +39,99 @@ def fit(knowledge: Knowledge, cases: TeachingCases, seed: int = 0) -> Grounder:
     The gate is fitted on cases, topics and texts that the part it judges has not seen.
     """
     rng = random.Random(seed)
-    findings, membership = _fit_findings(knowledge, cases), _membership(knowledge)
+    membership = _membership(knowledge)
     known = [(text, condition) for condition, texts in cases.known.items() for text in texts]
+    outside = [(text, topic) for topic, texts in cases.outside.items() for text in texts]
     topics = sorted(cases.outside)
-    rng.shuffle(known)
-    rng.shuffle(topics)
+    for items in (known, outside, topics):
+        rng.shuffle(items)
 
-    def grounder(known: Sequence[tuple[str, str]], topics: Sequence[str], chatter: Sequence[str]) -> Grounder:
-        outside = [(text, topic) for topic in topics for text in (*cases.outside[topic], topic.replace("_", " "))]
-        return Grounder(knowledge, findings, _fit_cases(knowledge, known, outside, chatter, rng), membership)
-
-    features: list[Floats] = []
-    inside: list[bool] = []
-    scores: list[Floats] = []
-    truth: list[int] = []
-    conditions = list(knowledge.conditions)
+    samples = _Samples(knowledge)
     for fold in range(_FOLDS):
-        part = grounder(_but(known, fold), _but(topics, fold), _but(cases.chatter, fold))
-        fresh = [(_wordings_text(c, knowledge, rng), c.id) for c in knowledge.conditions.values()]
-        for text, condition in [*known[fold::_FOLDS], *fresh]:
-            evidence = part.evidence(text)
-            scores.append(part.condition_scores(evidence))
-            truth.append(conditions.index(condition))
-            features.append(part.gate_features(evidence, scores[-1]))
-            inside.append(True)
-        strange = [text for topic in topics[fold::_FOLDS] for text in cases.outside[topic]]
-        for text in (*strange, *cases.chatter[fold::_FOLDS]):
-            evidence = part.evidence(text)
-            features.append(part.gate_features(evidence, part.condition_scores(evidence)))
-            inside.append(False)
-    return replace(
-        grounder(known, topics, cases.chatter),
-        gate=_fit_gate(np.array(features), np.array(inside)),
-        sharpness=_fit_sharpness(np.array(scores), np.array(truth)),
+        strange = set(topics[fold::_FOLDS])
+        part = Grounder(
+            knowledge,
+            _fit_findings(knowledge, cases, lambda i: i % _FOLDS != fold),
+            *_fit_cases(knowledge, _but(known, fold), [c for c in _but(outside, fold) if c[1] not in strange],
+                        _but(cases.chatter, fold), rng, lambda i: i % _FOLDS != fold),
+            membership=membership,
+        )  # fmt: skip
+        for condition in knowledge.conditions.values():
+            for pick in (_any_wording, lambda i: i % _FOLDS == fold):
+                samples.add(part, _wordings_text(condition, knowledge, rng, pick), condition.id)
+        for text, condition_id in known[fold::_FOLDS]:
+            samples.add(part, text, condition_id)
+        left_out = [c for i, c in enumerate(outside) if i % _FOLDS == fold or c[1] in strange]
+        for text in [text for text, _ in left_out] + list(cases.chatter[fold::_FOLDS]):
+            samples.add(part, text, None)
+    return Grounder(
+        knowledge,
+        _fit_findings(knowledge, cases),
+        *_fit_cases(knowledge, known, outside, cases.chatter, rng),
+        membership=membership,
+        gate=samples.gate(),
+        sharpness=samples.sharpness(),
     )
+
+
+class _Samples:
+    """What grounders that have not seen them make of cases whose truth is known."""
+
+    def __init__(self, knowledge: Knowledge):
+        self._conditions = list(knowledge.conditions)
+        self._features: list[Floats] = []
+        self._inside: list[bool] = []
+        self._scores: list[Floats] = []
+        self._truth: list[int] = []
+
+    def add(self, grounder: Grounder, text: str, condition: str | None) -> None:
+        """One more case; condition None is outside the knowledge."""
+        evidence = grounder.evidence(text)
+        scores = grounder.condition_scores(evidence)
+        self._features.append(grounder.gate_features(evidence, scores))
+        self._inside.append(condition is not None)
+        if condition is not None:
+            self._scores.append(scores)
+            self._truth.append(self._conditions.index(condition))
+
+    def gate(self) -> Gate:
+        """The gate that tells them apart, its threshold where KNOWN_KEPT of the known cases are inside."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import cross_val_predict
+
+        features, inside = np.array(self._features), np.array(self._inside)
+        mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+        standard = (features - mean) / scale
+        model = LogisticRegression(class_weight="balanced", C=0.3)
+        kept = cross_val_predict(model, standard, inside, cv=10, method="predict_proba")[inside, 1]
+        model.fit(standard, inside)
+        return Gate(model.coef_[0].astype(np.float32), float(model.intercept_[0]), mean, scale,
+                    threshold=float(np.quantile(kept, 1 - KNOWN_KEPT)))  # fmt: skip
+
+    def sharpness(self) -> float:
+        """The inverse temperature of best likelihood (Guo et al., ICML 2017): of what is said to be 80 % sure, four
+        in five are right."""
+        scores, rows = np.array(self._scores), np.arange(len(self._truth))
+        candidates = np.geomspace(0.02, 2.0, 60)
+        losses = [-np.log(softmax(beta * scores, axis=1)[rows, self._truth] + 1e-12).mean() for beta in candidates]
+        return float(candidates[int(np.argmin(losses))])
 
 
 def _but(items: Sequence[T], fold: int) -> list[T]:
     return [item for i, item in enumerate(items) if i % _FOLDS != fold]
 
 
-def _fit_findings(knowledge: Knowledge, cases: TeachingCases) -> TextClassifier:
-    """Fragments over the findings, and last a class for what is none."""
+def _any_wording(_: int) -> bool:
+    return True
+
+
+def _fit_findings(knowledge: Knowledge, cases: TeachingCases, pick: Callable[[int], bool] = _any_wording) -> TextClassifier:
+    """Fragments over the findings, and last a class for what is none; pick chooses wordings by number."""
     texts, classes = [], []
     for i, finding in enumerate(knowledge.findings.values()):
-        texts += [say(wording, HE) for wording in finding.wordings]
-        classes += [i] * len(finding.wordings)
+        wordings = [say(wording, HE) for j, wording in enumerate(finding.wordings) if pick(j)]
+        texts += wordings
+        classes += [i] * len(wordings)
     nothing = [say(sentence, HE) for sentence in cases.filler] or ["nothing"]
     texts += nothing
     classes += [len(knowledge.findings)] * len(nothing)
@@ -100,12 +150,15 @@ def _membership(knowledge: Knowledge) -> Floats:
 
 
 def _fit_cases(knowledge: Knowledge, known: Sequence[tuple[str, str]], outside: Sequence[tuple[str, str]],
-               chatter: Sequence[str], rng: random.Random) -> TextClassifier:  # fmt: skip
-    """Whole texts over the conditions, then a class for each topic outside, then one for chatter."""
+               chatter: Sequence[str], rng: random.Random,
+               pick: Callable[[int], bool] = _any_wording) -> tuple[TextClassifier, Floats]:  # fmt: skip
+    """Whole texts over the conditions, a class for each topic outside and one for chatter; and the leaning."""
+    from sklearn.linear_model import LogisticRegression
+
     classes = {condition: i for i, condition in enumerate(knowledge.conditions)}
     texts, labels = [], []
     for condition in knowledge.conditions.values():
-        texts += [_wordings_text(condition, knowledge, rng) for _ in range(_SYNTHETIC_TEXTS)]
+        texts += [_wordings_text(condition, knowledge, rng, pick) for _ in range(_SYNTHETIC_TEXTS)]
         labels += [condition.id] * _SYNTHETIC_TEXTS
     for source, copies in ((known, _KNOWN_COPIES), (outside, _OUTSIDE_COPIES)):
         for text, label in source:
@@ -114,14 +167,19 @@ def _fit_cases(knowledge: Knowledge, known: Sequence[tuple[str, str]], outside: 
     texts += chatter
     labels += ["chatter"] * len(chatter)
     numbers = [classes.setdefault(label, len(classes)) for label in labels]
-    return TextClassifier.fitted(texts, numbers)
+    classifier = TextClassifier.fitted(texts, numbers)
+    vectors = classifier.vectors(words_of(text) for text in texts)
+    known_or_not = np.array(numbers) < len(knowledge.conditions)
+    model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=60).fit(vectors, known_or_not)
+    return classifier, np.append(model.coef_[0], model.intercept_).astype(np.float32)
 
 
-def _wordings_text(condition: Condition, knowledge: Knowledge, rng: random.Random) -> str:
-    """Some findings of the condition, each in one of its wordings."""
+def _wordings_text(condition: Condition, knowledge: Knowledge, rng: random.Random, pick: Callable[[int], bool]) -> str:
+    """Some findings of the condition, each in one of the picked wordings."""
     findings = [*condition.core, *rng.sample(condition.findings, rng.randint(1, 5))]
     kept = [f for f in findings if rng.random() < 0.9] or findings
-    return ". ".join(say(rng.choice(knowledge.findings[f].wordings), HE).rstrip(".") for f in kept)
+    worded = [[w for i, w in enumerate(knowledge.findings[f].wordings) if pick(i)] for f in kept]
+    return ". ".join(say(rng.choice(wordings), HE).rstrip(".") for wordings in worded)
 
 
 def _copies(text: str, n: int, rng: random.Random) -> list[str]:
@@ -130,30 +188,15 @@ def _copies(text: str, n: int, rng: random.Random) -> list[str]:
     return [text] + [" ".join(s for s in sentences if rng.random() < 0.7) or text for _ in range(n - 1)]
 
 
-def _fit_gate(features: Floats, inside: NDArray[np.bool_]) -> Gate:
-    from sklearn.linear_model import LogisticRegression
-
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    model = LogisticRegression(C=1.0, class_weight="balanced").fit((features - mean) / scale, inside)
-    return Gate(model.coef_[0].astype(np.float32), float(model.intercept_[0]), mean, scale)
-
-
-def _fit_sharpness(scores: Floats, truth: NDArray[np.int_]) -> float:
-    """The inverse temperature of best likelihood (Guo et al., ICML 2017), so that 80 % is right four times in five."""
-    candidates = np.geomspace(0.02, 2.0, 60)
-    rows = np.arange(len(truth))
-    losses = [-np.log(softmax(beta * scores, axis=1)[rows, truth] + 1e-12).mean() for beta in candidates]
-    return float(candidates[int(np.argmin(losses))])
-
-
 def save(grounder: Grounder, path: Path) -> None:
     """Write the fitted arrays; a half-written file never takes the final name."""
     gate = grounder.gate
     partial = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez(
+    np.savez_compressed(
         partial, **grounder.findings.arrays("findings_"), **grounder.cases.arrays("cases_"),
-        membership=grounder.membership, sharpness=grounder.sharpness,
+        membership=grounder.membership, leaning=grounder.leaning, sharpness=grounder.sharpness,
         gate_weights=gate.weights, gate_bias=gate.bias, gate_mean=gate.mean, gate_scale=gate.scale,
+        gate_threshold=gate.threshold,
     )  # fmt: skip
     partial.replace(path)
 
@@ -166,28 +209,34 @@ def load(path: Path, knowledge: Knowledge) -> Grounder:
         knowledge,
         TextClassifier.from_arrays("findings_", arrays),
         TextClassifier.from_arrays("cases_", arrays),
-        arrays["membership"],
-        Gate(arrays["gate_weights"], float(arrays["gate_bias"]), arrays["gate_mean"], arrays["gate_scale"]),
-        float(arrays["sharpness"]),
+        membership=arrays["membership"],
+        leaning=arrays["leaning"],
+        gate=Gate(arrays["gate_weights"], float(arrays["gate_bias"]), arrays["gate_mean"], arrays["gate_scale"],
+                  float(arrays["gate_threshold"])),  # fmt: skip
+        sharpness=float(arrays["sharpness"]),
     )
 
 
-def fitted_or_loaded(cache_dir: Path, knowledge: Knowledge | None = None) -> Grounder:
-    """The Grounder of assets/knowledge, from the cache where its hash is known there, else fitted and kept."""
-    knowledge = knowledge or load_knowledge()
+def cache_name(knowledge: Knowledge, cases: TeachingCases) -> str:
+    """File name under which the Grounder of this knowledge is kept."""
+    key = hashlib.sha256(f"{_VERSION} {knowledge.digest} {cases.digest}".encode()).hexdigest()[:16]
+    return f"grounding-{key}.npz"
+
+
+def fitted_or_loaded(cache_dir: Path) -> Grounder:
+    """The Grounder of assets/knowledge: the one that is shipped or cached for its hash, else fitted and kept."""
+    knowledge = load_knowledge()
     cases = load_cases(knowledge)
-    code = hashlib.sha256()
-    for module in (__file__, text_classifier.__file__, grounding.__file__):
-        code.update(Path(module).read_bytes())
-    key = hashlib.sha256(f"{code.hexdigest()} {knowledge.digest} {cases.digest}".encode()).hexdigest()[:16]
-    path = cache_dir / f"grounding-{key}.npz"
-    try:
-        return load(path, knowledge)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        grounder = fit(knowledge, cases)
+    name = cache_name(knowledge, cases)
+    for path in (SHIPPED / name, cache_dir / name):
+        try:
+            return load(path, knowledge)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            continue
+    grounder = fit(knowledge, cases)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        save(grounder, path)
+        save(grounder, cache_dir / name)
     except OSError as error:
         logging.getLogger(__name__).warning("The grounding cache could not be written: %s", error.strerror)
     return grounder

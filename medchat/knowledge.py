@@ -36,7 +36,7 @@ _S = TypeVar("_S", bound=_Schema)
 class Finding(_Schema):
     """A symptom, sign, test result or piece of history, with the ways in which people say it.
 
-    held_out: wordings that nothing is ever fitted or trained on.
+    other: wordings of any of them. held_out: wordings that nothing is ever fitted or trained on.
     """
 
     id: str = ""
@@ -45,12 +45,13 @@ class Finding(_Schema):
     doctor: tuple[Words, ...]
     triage: tuple[Words, ...]
     patient: tuple[Words, ...]
+    other: tuple[Words, ...] = ()
     held_out: Annotated[tuple[Words, ...], Field(min_length=2)]
 
     @property
     def wordings(self) -> tuple[str, ...]:
         """The canonical name and every wording that may be trained on."""
-        return (self.name, *self.doctor, *self.triage, *self.patient)
+        return (self.name, *self.doctor, *self.triage, *self.patient, *self.other)
 
 
 class Alternative(_Schema):
@@ -240,6 +241,9 @@ SHE = Person("she", "her", "her")
 THEY = Person("they", "their", "them")
 I = Person("I", "my", "me")  # noqa: E741
 
+_VERB = re.compile(
+    r"(\{[Hh]e\}) ((?:(?:always|just|sometimes|never|often|also|still|now|only|usually|rarely|really|mostly) )*)([\w']+)"
+)
 _PLURAL_VERBS = {"has": "have", "is": "are", "was": "were", "does": "do", "goes": "go", "doesn't": "don't"}
 _FIRST_VERBS = {**_PLURAL_VERBS, "is": "am", "was": "was"}
 
@@ -247,8 +251,7 @@ _FIRST_VERBS = {**_PLURAL_VERBS, "is": "am", "was": "was"}
 def say(wording: str, person: Person) -> str:
     """The wording said of (or by) this person: "{He} feels hot." is "I feel hot." of I."""
     if person in (I, THEY):
-        wording = re.sub(r"(\{[Hh]e\}) ((?:always|just|sometimes|never|often|also|still|now) )?([\w']+)",
-                         lambda m: f"{m[1]} {m[2] or ''}{_plain_verb(m[3], person)}", wording)  # fmt: skip
+        wording = _VERB.sub(lambda m: f"{m[1]} {m[2]}{_plain_verb(m[3], person)}", wording)
     pronouns = {"he": person.he, "his": person.his, "him": person.him}
     return PLACEHOLDER.sub(
         lambda m: pronouns[m[1].lower()] if m[1].islower() else _capital(pronouns[m[1].lower()]), wording

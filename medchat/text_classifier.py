@@ -63,16 +63,16 @@ class TextClassifier:
     def fitted(cls, texts: Sequence[str], classes: Sequence[int]) -> "TextClassifier":
         """Fitted to texts with the number of their class, 0 to C - 1; each class needs a text."""
         from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.naive_bayes import MultinomialNB
 
         vectorizer = TfidfVectorizer(analyzer=lambda text: features_of(words_of(text)), min_df=_MIN_TEXTS)
         counts = vectorizer.fit_transform(texts)
-        model = MultinomialNB(alpha=_SMOOTHING).fit(counts, classes)
-        totals = model.feature_count_.sum(axis=1) + _SMOOTHING * counts.shape[1]
-        floor = np.log(_SMOOTHING / totals)
-        seen = sparse.csr_matrix(model.feature_count_.T)
-        weight = seen.copy()
-        weight.data = np.log((seen.data + _SMOOTHING) / _SMOOTHING)
+        members = sparse.csr_matrix((np.ones(len(classes)), (classes, np.arange(len(classes)))))  # (C, N)
+        mass = members @ counts  # (C, F)
+        totals = np.asarray(mass.sum(axis=1)).ravel()
+        share = sparse.diags(totals.mean() / totals) @ mass
+        weight = sparse.csr_matrix(share.T)
+        weight.data = np.log1p(weight.data / _SMOOTHING)
+        floor = np.full(len(totals), np.log(_SMOOTHING / (totals.mean() + _SMOOTHING * counts.shape[1])))
         return cls(
             vocabulary={str(k): int(v) for k, v in vectorizer.vocabulary_.items()},
             idf=vectorizer.idf_.astype(np.float32),

@@ -1,0 +1,46 @@
+"""Command line of training: `python -m train demo`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from medchat.errors import MedChatError
+from medchat.settings import ASSETS, Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 failed with one line, 2 wrong arguments."""
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="train the bundled models from scratch on assets/knowledge")
+    demo.add_argument("--out", type=Path, default=ASSETS / "demo", help="where the models go (default: assets/demo)")
+    demo.add_argument("--run-dir", type=Path, help="checkpoints and progress; the same folder again resumes")
+    demo.add_argument("--data-dir", type=Path, help="data folder, for caches")
+    demo.add_argument("--base-tokens", type=float, metavar="MILLIONS", help="budget of the first stage")
+    demo.add_argument("--answer-tokens", type=float, metavar="MILLIONS", help="budget of the second stage")
+    demo.add_argument("--seed", type=int)
+    demo.add_argument("--threads", type=int, help="cores to use (default: all)")
+    args = parser.parse_args(arguments)
+    try:
+        return _demo(args)
+    except MedChatError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 1
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from train.demo.build import Recipe, build
+
+    settings = Settings.from_environment(data_dir=args.data_dir, threads=args.threads)
+    given = {name: getattr(args, name) for name in ("base_tokens", "answer_tokens", "seed")}
+    recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
+    run_dir = args.run_dir or settings.data_dir / "runs" / "demo"
+    build(args.out, run_dir, settings.data_dir / "cache", recipe, settings.threads, lambda line: print(line, flush=True))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
