@@ -51,7 +51,7 @@ class Request:
 class Text(NamedTuple):
     """A piece of completion `index` of the batch; kind None leaves it to the parser."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing calls
     text: str
     kind: Literal["reasoning", "solution"] | None = None
 
@@ -59,7 +59,7 @@ class Text(NamedTuple):
 class Done(NamedTuple):
     """Completion `index` of the batch has ended."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing calls
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
@@ -127,6 +127,8 @@ class Example:
             raise InvalidInput(f"{where}: 'kind' is none of free, mcq, calc, diagnosis.")
         if not isinstance(row.get("options"), dict | None):
             raise InvalidInput(f"{where}: 'options' is not an object.")
+        if not isinstance(row.get("meta", {}), dict):
+            raise InvalidInput(f"{where}: 'meta' is not an object.")
         return cls(**row)
 
     def to_json(self) -> str:

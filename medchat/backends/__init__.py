@@ -49,7 +49,8 @@ class Backend(Protocol):
 def backend_class(name: str) -> type[Any]:
     """The backend's class; its library is imported here and not before."""
     module, _, attribute = BACKENDS[name].partition(":")
-    return getattr(import_module(f"medchat.backends.{module}"), attribute)
+    found: type[Any] = getattr(import_module(f"medchat.backends.{module}"), attribute)
+    return found
 
 
 class Backends:

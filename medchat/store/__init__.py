@@ -128,6 +128,26 @@ class Store:
         }
         return self._write(lambda session: _insert_answer(session, owner, conversation_id, position, values))
 
+    def saved_answer(self, owner: str, save_key: str) -> AnswerRecord | None:
+        """The answer that this key made before, None for none. Raises InvalidInput when it is another owner's."""
+
+        def work(session: Session) -> AnswerRecord | None:
+            row = _saved_before(session, owner, save_key)
+            return None if row is None else _answer_record(row)
+
+        return self._read(work)
+
+    def describe_answer(
+        self, answer_id: str, *, prompt: Sequence[Message], grounding: Mapping[str, Any] | None, note: str
+    ) -> bool:
+        """Whether the answer was still being written and now has these; else nothing changes."""
+        values = {
+            "prompt": [asdict(message) for message in prompt],
+            "grounding": None if grounding is None else dict(grounding),
+            "note": note,
+        }
+        return self._write(lambda session: _change_while_writing(session, answer_id, values))
+
     def grow_answer(self, answer_id: str, raw: str, reasoning: str, solution: str) -> bool:
         """Whether the answer was still being written and now has these texts; else nothing changes."""
         growth = {"raw": raw, "reasoning": reasoning, "solution": solution}

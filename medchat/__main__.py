@@ -1,0 +1,204 @@
+"""MedChat on the command line: `python -m medchat ask | models | db`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medchat.catalogue import ModelSpec, load_catalogue, resolve
+from medchat.errors import MedChatError
+from medchat.settings import Settings
+
+if TYPE_CHECKING:
+    from medchat.live import TurnView
+
+Arguments = argparse.Namespace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status: 0, or 1 after a line on stderr that says what failed. Wrong arguments exit with 2."""
+    args = _parser().parse_args(arguments)
+    command: Callable[[Arguments, Settings], None] = args.command
+    try:
+        command(args, Settings.from_environment(data_dir=args.data_dir, db=args.db))
+    except MedChatError as error:
+        print(f"medchat: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
+    common.add_argument("--db", metavar="URL", help="SQLAlchemy URL of the store (default: a file in the data folder)")
+    parser = argparse.ArgumentParser(prog="python -m medchat", description="MedChat on the command line.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    ask = commands.add_parser("ask", parents=[common], help="answer one question", description="Answer one question.")
+    ask.add_argument("question", metavar="QUESTION", help='a case or a question; "-" reads it from standard input')
+    ask.add_argument("--model", metavar="ID", help="an id from `models`, or a GGUF file")
+    ask.add_argument("--seed", type=_whole(0), metavar="N", help="seed of the sampling")
+    ask.add_argument(
+        "--max-new-tokens", type=_whole(1), metavar="N",
+        help="stop after so many tokens (default: the model's own limit, and the answer goes on by itself after it)",
+    )  # fmt: skip
+    ask.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    ask.set_defaults(command=_ask)
+
+    models = commands.add_parser("models", parents=[common], help="list the models", description="List the models.")
+    models.add_argument("--json", action="store_true", help="print a JSON list")
+    models.set_defaults(command=_models)
+
+    db = commands.add_parser("db", help="look after the store", description="Look after the store.")
+    verbs = db.add_subparsers(required=True, metavar="VERB")
+    upgrade = "create the store, or bring it up to date after a backup"
+    verbs.add_parser("upgrade", parents=[common], help=upgrade, description=upgrade).set_defaults(command=_upgrade)
+    copy = verbs.add_parser("backup", parents=[common], help="copy the store into one file", description="Copy it.")
+    copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
+    copy.set_defaults(command=_backup)
+    rows = verbs.add_parser("export", parents=[common], help="write every table as JSONL", description="Export it.")
+    rows.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist yet")
+    rows.set_defaults(command=_export)
+    return parser
+
+
+def _whole(low: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) < 1 << 31:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {low} on")
+        return int(text)
+
+    return number
+
+
+def _ask(args: Arguments, settings: Settings) -> None:
+    from medchat.backends import Backends
+    from medchat.grounding_fit import GroundingLoader
+    from medchat.live import LiveAnswer, Turn, TurnView, check_question, checked_text, write_answer
+
+    question = checked_text(_stdin() if args.question == "-" else args.question)
+    check_question(question)
+    spec = resolve(args.model or settings.model, load_catalogue())
+    sampling, max_auto_continues = spec.sampling, settings.max_auto_continues
+    if args.seed is not None:
+        sampling = replace(sampling, seed=args.seed)
+    if args.max_new_tokens is not None:
+        sampling, max_auto_continues = replace(sampling, max_new_tokens=args.max_new_tokens), 0
+    turn = Turn(spec, sampling, question)
+    grounding = GroundingLoader(settings.data_dir / "cache") if spec.grounded else _NoGrounding()
+    grounding.get()  # a page could not wait for as long as it takes the first time
+    live = LiveAnswer(TurnView("", 0, question, "", spec.id), spec.answer_format)
+    backends = Backends(settings.threads, 1, settings.n_ctx)
+    paper = _Paper()
+    try:
+        for _ in write_answer(live, turn, backends.get(spec), grounding, max_auto_continues):
+            if not args.json:
+                paper.show(live.snapshot())
+    finally:
+        backends.close()
+    live.claim_end("cut" if live.is_cut() else "done")
+    view = live.publish_end()
+    if not args.json:
+        paper.show(view)
+        paper.end(view)
+        return
+    names = ("reasoning", "solution", "complete", "prompt_tokens", "completion_tokens", "ttft_ms", "tokens_per_s")
+    print(json.dumps({"model": spec.id} | {name: getattr(view, name) for name in names}, ensure_ascii=False))
+
+
+class _NoGrounding:
+    """The GroundingSource of models that are not told what was recognised: nothing here shows it."""
+
+    ready = True
+
+    def get(self, timeout_s: float | None = None) -> None:
+        """None: there is no Grounder."""
+
+
+class _Paper:
+    """Prints an answer as it grows."""
+
+    def __init__(self) -> None:
+        self._printed = {"Reasoning": "", "Solution": ""}
+
+    def show(self, view: "TurnView") -> None:
+        """Print what is new, reasoning before solution."""
+        for title, text in (("Reasoning", view.reasoning), ("Solution", view.solution)):
+            before = self._printed[title]
+            if len(text) > len(before):
+                if not before:
+                    gap = "\n\n" if any(self._printed.values()) else ""
+                    print(f"{gap}{title}\n", end="")
+                print(text[len(before) :], end="", flush=True)
+                self._printed[title] = text
+
+    def end(self, view: "TurnView") -> None:
+        """Print what is to be known of the answer as a whole, apart from the answer."""
+        print()
+        facts = [view.note, "" if view.complete else "The answer is not complete."]
+        if view.tokens_per_s:
+            facts.append(f"{view.completion_tokens} tokens, {view.tokens_per_s:.0f} tokens/s")
+        print("\n".join(["", *filter(None, facts)]), file=sys.stderr)
+
+
+def _stdin() -> str:
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+
+def _models(args: Arguments, settings: Settings) -> None:
+    catalogue = load_catalogue()
+    default = resolve(settings.model, catalogue)
+    rows = [_described(spec, default) for spec in catalogue.values()]
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    for row in rows:
+        marks = [mark for mark, shown in (("default", row["default"]), ("not here", not row["available"])) if shown]
+        print(f"{row['id']}\t{row['name']}{' (' + ', '.join(marks) + ')' if marks else ''}\t{row['description']}")
+
+
+def _described(spec: ModelSpec, default: ModelSpec) -> dict[str, object]:
+    return {
+        "id": spec.id,
+        "name": spec.name,
+        "backend": spec.backend,
+        "answer_format": spec.answer_format,
+        "n_ctx": spec.n_ctx,
+        "description": spec.description,
+        "licence": spec.licence,
+        "limits": list(spec.limits),
+        "default": spec.id == default.id,
+        "available": spec.path.is_file(),
+    }
+
+
+def _upgrade(args: Arguments, settings: Settings) -> None:
+    from medchat.store.lock import hold_data_dir
+    from medchat.store.migrate import upgrade
+
+    with hold_data_dir(settings.data_dir):
+        saved = upgrade(settings.db_url, settings.data_dir / "backups")
+    print(f"The store is up to date; a backup of the old one is {saved}." if saved else "The store is up to date.")
+
+
+def _backup(args: Arguments, settings: Settings) -> None:
+    from medchat.store.backup import backup
+
+    backup(settings.db_url, args.file)
+    print(f"The store was copied to {args.file}.")
+
+
+def _export(args: Arguments, settings: Settings) -> None:
+    from medchat.store.export import export
+
+    for table, rows in export(settings.db_url, args.folder).items():
+        print(f"{table}\t{rows}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,371 @@
+"""One turn, without the store: recognise, build the prompt, stream, parse, measure.
+
+`write_answer` does the work, an event at a time, and reports into a LiveAnswer, which any number of
+threads may watch. The chat saves between the events; the command line prints.
+"""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from threading import Condition
+from typing import Literal, NamedTuple, Protocol, cast
+
+from medchat.backends import Backend
+from medchat.catalogue import ModelSpec
+from medchat.errors import ContextTooLong, InvalidInput
+from medchat.formats import IncrementalParser
+from medchat.grounding import Grounder, Grounding
+from medchat.prompts import build_messages, case_text, fit_history
+from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
+
+MAX_CHARS = 20_000
+GROUNDING_PATIENCE_S = 10.0
+STEP_S = 0.1  # how soon a stop is noticed while waiting for the grounding
+CHECK_AFTER_MS = 100.0  # a fast answer ends before its reasoning is checked, so that it is not held up
+EMPTY = "Please type a case or a question."
+CONTEXT_FULL = "The answer fills the model's context and cannot go on; start a new conversation for more."
+NOT_RECOGNISED = "The findings could not be recognised in time: the model answers from the text alone."
+
+Phase = Literal["waiting", "reasoning", "solution", "done", "stopped", "cut", "failed"]
+EndPhase = Literal["done", "stopped", "cut", "failed"]
+ENDED: frozenset[Phase] = frozenset({"done", "stopped", "cut", "failed"})
+Unsupported = tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """A question and its answer at one moment.
+
+    revision grows with every change. grounding: the places of its findings count in this turn's own
+    text (prompts.case_text); a finding of an earlier turn has negative ones. unsupported: start, end and
+    name of findings that the reasoning cites and the case does not contain. Times are in milliseconds
+    from the request; tokens_per_s counts the tokens after the first. None means not known.
+    """
+
+    answer_id: str
+    position: int
+    question: str
+    context: str
+    model_id: str
+    revision: int = 0
+    reasoning: str = ""
+    solution: str = ""
+    phase: Phase = "waiting"
+    complete: bool = False
+    error: str = ""
+    note: str = ""
+    grounding: Grounding | None = None
+    unsupported: Unsupported = ()
+    ttft_ms: float | None = None
+    reasoning_ms: float | None = None
+    total_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    version: int = 1
+    versions: int = 1
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Speed after the first token, from the answer's end on."""
+        if not self.completion_tokens or self.total_ms is None or self.ttft_ms is None:
+            return None
+        took_ms = self.total_ms - self.ttft_ms
+        return 1000 * (self.completion_tokens - 1) / took_ms if took_ms > 0 else None
+
+
+class GroundingSource(Protocol):
+    """Where the Grounder comes from, which may still be in the making (grounding_fit.GroundingLoader)."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether get() will not wait."""
+        ...
+
+    def get(self, timeout_s: float | None = None) -> Grounder | None:
+        """The Grounder; None when the time is up, or there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is to be answered. history: earlier turns, each from prompts.past_turn."""
+
+    spec: ModelSpec
+    sampling: Sampling
+    question: str
+    context: str = ""
+    history: tuple[tuple[str, str], ...] = ()
+
+
+class Case(NamedTuple):
+    """What the user told; this turn's own text begins at character `own`."""
+
+    text: str
+    own: int
+
+
+class LiveAnswer:
+    """An answer that is being written: one thread writes, any number watch, the first to end it ends it.
+
+    view and raw: what there is already of an answer that goes on; its time goes on too. began: the moment
+    of the request on time.monotonic(), None for now.
+    """
+
+    def __init__(
+        self,
+        view: TurnView,
+        answer_format: str,
+        *,
+        raw: str = "",
+        conversation_id: str = "",
+        began: float | None = None,
+    ) -> None:
+        self.id = view.answer_id
+        self.conversation_id = conversation_id
+        self.messages: tuple[Message, ...] = ()
+        self.finish_reason: FinishReason | None = None
+        self._changed = Condition()
+        self._parser = IncrementalParser(answer_format)
+        self._raw = [raw]
+        self._parsed = self._parser.feed(raw)
+        self._began = (time.monotonic() if began is None else began) - (view.total_ms or 0.0) / 1000
+        self._counts_tokens = not raw or view.completion_tokens is not None
+        self._done_ms: float | None = None
+        self._grounder: Grounder | None = None
+        self._case = ""
+        self._checked_reasoning = ""
+        self._ending: EndPhase | None = None
+        self._view = view
+        if not self.ended:
+            with self._changed:
+                self._show(total_ms=None, note="", error="")
+
+    def snapshot(self) -> TurnView:
+        """The answer as it is now."""
+        return self._view
+
+    def wait(self, seen: int, timeout_s: float) -> TurnView:
+        """The answer once its revision is above `seen`, or has ended, or the time is up."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._view.revision > seen or self.ended, timeout_s)
+            return self._view
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self._view.phase in ENDED
+
+    @property
+    def ending(self) -> bool:
+        """Whether somebody ended it: whoever writes is to leave off."""
+        return self._ending is not None
+
+    @property
+    def raw(self) -> str:
+        """The model's own text so far."""
+        with self._changed:
+            self._raw = ["".join(self._raw)]
+            return self._raw[0]
+
+    def prepare(self, messages: tuple[Message, ...], note: str) -> None:
+        """Take in the prompt, and what is to be said about it."""
+        with self._changed:
+            self.messages = messages
+            if not self._ending:
+                self._show(note=note)
+
+    def ground(self, grounder: Grounder, case: Case) -> Grounding:
+        """What the case says, shown from now on."""
+        found = grounder.ground(case.text)
+        places = (r._replace(start=r.start - case.own, end=r.end - case.own) for r in found.recognised)
+        with self._changed:
+            self._grounder, self._case = grounder, case.text
+            if not self._ending:
+                self._show(grounding=replace(found, recognised=tuple(places)))
+        return found
+
+    def feed(self, event: Text) -> None:
+        """Add what the model wrote."""
+        if not event.text:
+            return
+        with self._changed:
+            if self._ending:
+                return
+            self._raw.append(event.text)
+            self._parsed = self._parser.feed(event.text, event.kind)
+            self._done_ms = None
+            self._show(ttft_ms=self._elapsed_ms() if self._view.ttft_ms is None else self._view.ttft_ms)
+
+    def count(self, done: Done) -> None:
+        """Add what one completion took; the prompt's length is that of the first."""
+        with self._changed:
+            if self._ending:
+                return
+            self.finish_reason = done.finish_reason
+            self._done_ms = self._elapsed_ms()
+            prompt_tokens = self._view.prompt_tokens
+            self._view = replace(
+                self._view,
+                prompt_tokens=done.prompt_tokens if prompt_tokens is None else prompt_tokens,
+                completion_tokens=(self._view.completion_tokens or 0) + done.completion_tokens
+                if self._counts_tokens
+                else None,
+            )
+
+    def fill_context(self) -> None:
+        """Note that nothing more fits after what is written."""
+        with self._changed:
+            self.finish_reason = "length"
+            if not self._ending:
+                self._show(note=" ".join(filter(None, (self._view.note, CONTEXT_FULL))))
+
+    def is_cut(self) -> bool:
+        """Whether the model was cut off before its answer was complete."""
+        return self.finish_reason == "length" and not self._parsed.is_whole("length")
+
+    def check_reasoning(self, *, over: bool = False) -> None:
+        """Look, once the reasoning is over, for findings in it that the case does not contain."""
+        view, grounder = self._view, self._grounder
+        if grounder is None or self._ending or view.reasoning == self._checked_reasoning:
+            return
+        if over or (view.solution and self._elapsed_ms() - (view.reasoning_ms or 0.0) > CHECK_AFTER_MS):
+            self._checked_reasoning = view.reasoning
+            found = tuple(grounder.unsupported(view.reasoning, self._case))
+            with self._changed:
+                if not self._ending:
+                    self._show(unsupported=found)
+
+    def claim_end(self, phase: EndPhase, error: str = "") -> bool:
+        """Whether the caller is the first to end it: the text stands still, and publish_end() must follow."""
+        with self._changed:
+            if self._ending:
+                return False
+            self._parsed = self._parser.finish()
+            whole = self.finish_reason is not None and self._parsed.is_whole(self.finish_reason)
+            total_ms = self._elapsed_ms() if self._done_ms is None else self._done_ms
+            self._show(total_ms=total_ms, error=error, complete=whole and phase == "done")
+            self._ending = phase
+        return True
+
+    def publish_end(self, error: str = "") -> TurnView:
+        """Tell everybody how it ended: as claimed, or as failed when an error came after that."""
+        with self._changed:
+            end: EndPhase = "failed" if error or self._ending is None else self._ending
+            view = self._view
+            self._view = replace(view, revision=view.revision + 1, phase=end, error=error or view.error)
+            self._changed.notify_all()
+            return self._view
+
+    def _elapsed_ms(self) -> float:
+        return (time.monotonic() - self._began) * 1000
+
+    def _show(self, **changes: object) -> None:
+        """The view with these changes and the text as parsed, for everybody who waits; under the lock."""
+        view = self._view
+        reasoning, solution = self._parsed.reasoning, self._parsed.solution
+        reasoning_ms = view.reasoning_ms
+        if not solution:  # not yet, or what looked like it turned out to be reasoning
+            reasoning_ms = None
+        elif reasoning and reasoning_ms is None:
+            reasoning_ms = self._elapsed_ms()
+        self._view = replace(
+            view,
+            revision=view.revision + 1,
+            reasoning=reasoning,
+            solution=solution,
+            phase="solution" if solution else "reasoning" if reasoning else "waiting",
+            reasoning_ms=reasoning_ms,
+            **changes,  # type: ignore[arg-type]
+        )
+        self._changed.notify_all()
+
+
+def checked_text(text: str) -> str:
+    """The text without white space around it and without characters that no database or model takes."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "").strip()
+
+
+def check_question(question: str, context: str = "") -> None:
+    """Raises InvalidInput when there is nothing to answer, or more than can be read."""
+    if not question:
+        raise InvalidInput(EMPTY)
+    length = len(question) + len(context)
+    if length > MAX_CHARS:
+        raise InvalidInput(
+            f"The case and the question have {length:,} characters; shorten them to at most {MAX_CHARS:,}."
+        )
+
+
+def write_answer(
+    live: LiveAnswer, turn: Turn, backend: Backend, grounding: GroundingSource, max_auto_continues: int
+) -> Iterator[None]:
+    """Write the answer to the turn into `live`, yielding after each event, until it ends or somebody ends it.
+
+    An answer cut by length goes on by itself so many times. Raises MedChatError when the model fails.
+    """
+    yield from _wait_for_grounding(live, turn.spec, grounding)
+    grounder = grounding.get(0)
+    case = _prepare(live, turn, backend, grounder)
+    for _ in range(1 + max_auto_continues):
+        try:
+            yield from _stream(live, Request(live.messages, turn.sampling, prefill=live.raw), backend)
+        except ContextTooLong:
+            if not live.raw:
+                raise
+            live.fill_context()
+            break
+        if live.ending or not live.is_cut():
+            break
+    if grounder is None and (late := grounding.get(0)):
+        live.ground(late, case)
+    live.check_reasoning(over=True)
+
+
+def _wait_for_grounding(live: LiveAnswer, spec: ModelSpec, grounding: GroundingSource) -> Iterator[None]:
+    """Let some time pass while the Grounder is in the making, if the model needs it."""
+    deadline = time.monotonic() + GROUNDING_PATIENCE_S
+    while spec.grounded and not grounding.ready and not live.ending and time.monotonic() < deadline:
+        grounding.get(STEP_S)
+        yield
+
+
+def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder | None) -> Case:
+    """The case, recognised if there is a Grounder; the prompt, with as much of the history as fits, is in `live`."""
+    spec, history, left_out = replace(turn.spec, sampling=turn.sampling), turn.history, 0
+    case = _case_of(turn, history)
+    told = live.ground(grounder, case).prompt_text() if grounder else ""
+    if history:
+        history, left_out = fit_history(
+            spec, turn.question, turn.context, history, told,
+            count_tokens=lambda messages: backend.count_tokens(Request(messages)),
+            n_ctx=min(spec.n_ctx, backend.n_ctx),
+        )  # fmt: skip
+    if left_out:
+        case = _case_of(turn, history)
+        told = live.ground(grounder, case).prompt_text() if grounder else ""
+    notes = [NOT_RECOGNISED] if spec.grounded and grounder is None else []
+    if left_out:
+        turns = "1 earlier turn was" if left_out == 1 else f"{left_out} earlier turns were"
+        notes.append(f"{turns} left out to fit the model's context.")
+    live.prepare(build_messages(spec, turn.question, turn.context, history, told), " ".join(notes))
+    return case
+
+
+def _case_of(turn: Turn, history: Sequence[tuple[str, str]]) -> Case:
+    """All that the user said in these turns and this one: "and the treatment?" is about the case told before."""
+    earlier = "".join(f"{asked}\n\n" for asked, _ in history)
+    return Case(earlier + case_text(turn.question, turn.context), len(earlier))
+
+
+def _stream(live: LiveAnswer, request: Request, backend: Backend) -> Iterator[None]:
+    with closing(cast("Generator[Text | Done]", backend.generate([request]))) as events:
+        for event in events:
+            if live.ending:
+                return
+            if isinstance(event, Done):
+                live.count(event)
+            else:
+                live.feed(event)
+                live.check_reasoning()
+            yield

@@ -1,0 +1,1 @@
+"""The roof: what people see and press. Nothing but server.py imports it."""

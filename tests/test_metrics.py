@@ -1,0 +1,178 @@
+"""Metrics and intervals: what counts as right, what is left unscored, and how sure a figure is."""
+
+import re
+
+import pytest
+
+from evaluation.metrics import (
+    DONT_KNOW,
+    Answer,
+    abstained,
+    exact,
+    format_ok,
+    group_of,
+    metrics,
+    says_dont_know,
+    supported_by,
+)
+from evaluation.stats import share, wilson
+from medchat.records import Example
+
+GOUT = Example("Which disease?", "gout", accepted=("gouty arthritis",), meta={"condition": "gout"})
+ODD = Example("Which disease?", "outside my knowledge", meta={"condition": None})
+FREE = Example("Which disease?", "gout")
+
+
+def solved(*solutions: str) -> list[Answer | None]:
+    return [Answer(solution) for solution in solutions]
+
+
+# exact
+
+
+@pytest.mark.parametrize(
+    "solution",
+    ["gout", "Gout.", "  GOUT !", "gouty\n arthritis", "Gouty  arthritis;", "\uff27out", "Gout.\nIt comes from urate."],
+)
+def test_spelling_spaces_and_final_punctuation_do_not_matter(solution: str) -> None:
+    assert exact([GOUT], solved(solution)) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "solution", ["", "pseudogout", "gout or pseudogout", "It is gout", "Pseudogout.\ngout", DONT_KNOW, "."]
+)
+def test_anything_else_is_wrong(solution: str) -> None:
+    assert exact([GOUT], solved(solution)) == [0.0]
+
+
+def test_an_empty_accepted_form_matches_no_empty_solution() -> None:
+    assert exact([Example("Q?", "gout", accepted=("", "."))], solved("")) == [0.0]
+
+
+def test_without_a_reference_or_an_answer_there_is_no_score() -> None:
+    assert exact([Example("Q?", None), GOUT], [Answer("gout"), None]) == [None, None]
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        DONT_KNOW,
+        "I don\u2019t know.",
+        "I do not know: this is outside my teaching knowledge.",
+        "Sorry, I don't know this condition.",
+        "I'm afraid I cannot say what this is.",
+        "This is outside my teaching knowledge.",
+        "Outside my knowledge",
+        "Beyond what I was taught.",
+        "This case is not in my knowledge.",
+    ],
+)
+def test_an_unknown_case_is_right_when_the_model_says_that_it_does_not_know(solution: str) -> None:
+    assert exact([ODD], solved(solution)) == [1.0]
+    assert abstained([ODD], solved(solution)) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "solution",
+    ["Gout", "", "I don't know, but it looks like gout.", "Gout. I don't know why.", "Outside temperature matters."],
+)
+def test_an_unknown_case_is_wrong_when_the_model_answers_it_all_the_same(solution: str) -> None:
+    assert exact([ODD], solved(solution)) == [0.0]
+    assert not says_dont_know(solution)
+
+
+def test_saying_that_one_does_not_know_is_wrong_for_a_known_case() -> None:
+    assert exact([GOUT, FREE], solved(DONT_KNOW, DONT_KNOW)) == [0.0, 0.0]
+    assert abstained([GOUT, FREE], solved(DONT_KNOW, "gout")) == [1.0, 0.0]
+
+
+def test_examples_are_grouped_only_when_they_say_which_condition_they_are_about() -> None:
+    assert [group_of(example) for example in (GOUT, ODD, FREE)] == ["known", "unknown", ""]
+
+
+# format_ok
+
+
+def test_the_format_is_kept_by_a_complete_answer_with_reasoning_and_solution() -> None:
+    answers: list[Answer | None] = [
+        Answer("gout", "1. Toe.", True, "gemma-grpo"),
+        Answer("gout", "", True, "gemma-grpo"),  # no reasoning
+        Answer("", "1. Toe.", True, "gemma-grpo"),  # no solution
+        Answer("gout", "1. Toe.", False, "gemma-grpo"),  # cut
+        Answer("gout", "", True, "plain"),  # a format that has no reasoning
+        Answer("gout", "", True, ""),  # no model wrote this
+        None,
+    ]
+    assert format_ok([GOUT] * 7, answers) == [1.0, 0.0, 0.0, 0.0, 1.0, None, None]
+
+
+# supported
+
+
+class Finder:
+    """Knows two findings, by their names."""
+
+    def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
+        found = re.finditer("fever|red toe", reasoning)
+        return [(match.start(), match.end(), match[0]) for match in found if match[0] not in case]
+
+
+def test_support_is_the_share_of_cited_findings_that_stand_in_context_or_question() -> None:
+    supported = supported_by(Finder())
+    case = Example("He has a red toe. What is it?", "gout", context="No injury.")
+    in_context = Example("What is it?", "gout", context="He has a red toe.")
+    answers: list[Answer | None] = [
+        Answer("gout", "1. The red toe."),
+        Answer("gout", "1. The red toe and fever."),  # 1 of 2
+        Answer("gout", "1. The fever."),
+        Answer("gout", "1. It must be."),  # nothing cited: nothing to score
+        None,
+    ]
+    assert supported([case] * 5, answers) == [1.0, 0.5, 0.0, None, None]
+    assert supported([in_context], [Answer("gout", "1. The red toe.")]) == [1.0]
+
+
+def test_every_metric_gives_one_value_per_item() -> None:
+    examples, answers = [GOUT, ODD, FREE], [*solved("gout", DONT_KNOW), None]
+    values = {name: metric(examples, answers) for name, metric in metrics(Finder()).items()}
+    assert values == {
+        "exact": [1.0, 1.0, None],
+        "abstained": [0.0, 1.0, None],
+        "format_ok": [None, None, None],
+        "supported": [None, None, None],
+    }
+
+
+# intervals
+
+
+def test_wilson_interval_by_hand() -> None:
+    # p = 8/10, z = 1.95996, z^2 = 3.84146; centre = (0.8 + 3.84146/20) / (1 + 3.84146/10)
+    # = 0.992073 / 1.384146 = 0.716740
+    # half = 1.95996/1.384146 * sqrt(0.8*0.2/10 + 3.84146/400) = 1.416007 * sqrt(0.02560365) = 0.226577
+    assert wilson(8, 10) == pytest.approx((0.490162, 0.943318), abs=1e-5)
+
+
+def test_wilson_interval_at_the_ends() -> None:
+    # p = 1: low = n / (n + z^2) = 30 / 33.84146 = 0.886487, high = 1; p = 0 mirrors it
+    assert wilson(30, 30) == pytest.approx((0.886487, 1.0), abs=1e-6)
+    assert wilson(0, 30) == pytest.approx((0.0, 0.113513), abs=1e-6)
+    assert wilson(1, 1)[1] <= 1.0
+    assert wilson(0, 1)[0] >= 0.0
+
+
+def test_what_is_unscored_is_counted_and_never_zero() -> None:
+    estimate = share([1.0, None, 0.0, 1.0, None, 1.0])
+    # 3 of the 4 that were scored
+    assert (estimate.value, estimate.n, estimate.n_unscored) == (0.75, 4, 2)
+    assert (estimate.low, estimate.high) == wilson(3, 4)
+
+
+def test_without_any_score_there_is_no_estimate() -> None:
+    estimate = share([None, None])
+    assert (estimate.value, estimate.low, estimate.high) == (None, None, None)
+    assert (estimate.n, estimate.n_unscored) == (0, 2)
+
+
+def test_shares_between_zero_and_one_are_averaged() -> None:
+    assert share([1.0, 0.5, 0.0, 0.5]).value == 0.5  # 2.0 / 4

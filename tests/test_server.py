@@ -1,0 +1,360 @@
+"""The web server: who may speak to it, whose conversations are whose, and how it ends."""
+
+import json
+import logging
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from medchat import server
+from medchat.backends.scripted import ScriptedBackend
+from medchat.catalogue import ModelSpec
+from medchat.chat import ChatService
+from medchat.errors import StoreError
+from medchat.records import Sampling
+from medchat.settings import Settings
+from medchat.store import Store
+from medchat.store.migrate import upgrade
+from medchat.ui.common import App
+
+REPLY = "<think>\n1. The toe is red.\n2. So it is gout.\n</think><response>Gout.</response>"
+SPEC = ModelSpec("demo", "Demo", "scripted", Path("none"), "think-response", Sampling(), 4096, "A script.", "none", ())
+
+
+class NoGrounding:
+    """Nothing is recognised."""
+
+    ready = True
+
+    def get(self, timeout_s: float | None = None) -> None:
+        return None
+
+
+class OneBackend:
+    """Stands for all models."""
+
+    def engine_status(self) -> SimpleNamespace:
+        return SimpleNamespace(state="idle")
+
+    def close(self) -> None:
+        return None
+
+
+@dataclass
+class Site:
+    """A served app, its address, and the means to end it."""
+
+    app: App
+    url: str
+    end: Callable[[], None]
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=20, **options)
+
+
+def app_in(folder: Path, delay_s: float = 0.0, **settings: Any) -> App:
+    made = Settings(data_dir=folder, **settings)
+    upgrade(made.db_url, folder / "backups")
+    store = Store(made.db_url)
+    backend = ScriptedBackend([REPLY], chunk_chars=4, delay_s=delay_s)
+    chat = ChatService(store, {"demo": SPEC}, lambda spec: backend, NoGrounding(), made)
+    return App(made, store, {"demo": SPEC}, SPEC, chat, OneBackend(), NoGrounding())  # type: ignore[arg-type]
+
+
+@contextmanager
+def served(app: App) -> Iterator[Site]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready = threading.Event()
+    running = server.Server(server.build_web(app), app, ready.set)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+
+    def end() -> None:
+        running.should_exit = True
+        thread.join(15)
+
+    try:
+        assert ready.wait(30)
+        yield Site(app, f"http://127.0.0.1:{listener.getsockname()[1]}", end)
+    finally:
+        end()
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(app_in(tmp_path_factory.mktemp("private"))) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with served(app_in(tmp_path_factory.mktemp("shared"), host="0.0.0.0")) as site:
+        yield site
+
+
+def event_of(config: dict[str, Any], elem_id: str, event: str) -> dict[str, Any]:
+    """The listener of a component's event, as the page knows it."""
+    component = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == elem_id)
+    return next(d for d in config["dependencies"] if [component, event] in [list(t) for t in d["targets"]])
+
+
+def press(client: httpx.Client, elem_id: str, event: str, data: list[Any], session: str = "s1") -> str:
+    """What the server streams back when a page, or somebody who plays one, sends this event."""
+    config = client.get("/config").json()
+    body = {"data": data, "fn_index": event_of(config, elem_id, event)["id"], "session_hash": session}
+    client.post("/gradio_api/queue/join", json=body).raise_for_status()
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        return "".join(stream.iter_text())
+
+
+def ask(client: httpx.Client, question: str, session: str = "s1") -> str:
+    return press(client, "chat-send", "click", [question, "", "demo", None, ""], session)
+
+
+def test_the_page_is_served_with_headers_that_keep_foreign_code_out(private: Site) -> None:
+    with private.client() as client:
+        page = client.get("/")
+        again = client.get("/")
+    policy = page.headers["content-security-policy"]
+    nonce = re.search(r"'nonce-(\w+)'", policy)
+    assert nonce
+    assert nonce[1] not in again.headers["content-security-policy"]
+    script_rules = re.search(r"script-src ([^;]+);", policy)
+    assert script_rules
+    assert "unsafe-inline" not in script_rules[1]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert len(re.findall(r"<script\b", page.text)) == page.text.count(f"<script nonce={nonce[1]}") > 3
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["cache-control"] == "no-store"
+    assert "medchat_owner" not in page.headers.get("set-cookie", "")
+
+
+def test_the_page_loads_nothing_from_elsewhere(private: Site) -> None:
+    with private.client() as client:
+        page = client.get("/").text
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=[\"']?(?:https?:)?//", page)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:1", "LOCALHOST", "[::1]:7860"])
+def test_names_of_this_machine_are_answered(private: Site, host: str) -> None:
+    with private.client() as client:
+        assert client.get("/healthz", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.168.1.5", "", "["])
+@pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/gradio_api/queue/data"])
+def test_other_host_names_get_one_clear_line(private: Site, host: str, path: str) -> None:
+    with private.client() as client:
+        answer = client.get(path, headers={"host": host})
+    assert answer.status_code == 400
+    assert answer.text.count("\n") == 1
+    assert "does not answer to that host name" in answer.text
+
+
+def guarded(settings: Settings) -> TestClient:
+    inner = Starlette(routes=[Route("/", lambda _: PlainTextResponse("in"), methods=["GET", "POST"])])
+    return TestClient(server.Guard(inner, settings), base_url="http://127.0.0.1")
+
+
+def test_a_server_on_all_addresses_answers_to_the_one_that_was_called() -> None:
+    client = guarded(Settings(host="0.0.0.0", allowed_hosts=("MedChat.example",)))
+    # Starlette's test client says that the server's own address is the host of its base URL.
+    there = TestClient(client.app, base_url="http://192.168.1.5")
+    assert there.get("/").status_code == 200
+    assert there.get("/", headers={"host": "192.168.1.6"}).status_code == 400
+    assert there.get("/", headers={"host": "medchat.example"}).status_code == 200
+    assert there.get("/", headers={"host": "0.0.0.0"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1", 200),
+        ("http://127.0.0.1:3000", 403),  # another program on this machine
+        ("http://localhost", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("https://medchat.example", 200),  # the name that a proxy is called by
+        ("http://medchat.example", 403),
+        ("https://medchat.example:8443", 403),
+        ("https://medchat.example.evil.example", 403),
+    ],
+)
+def test_only_the_own_page_may_write(origin: str, status: int) -> None:
+    client = guarded(Settings(allowed_hosts=("medchat.example",)))
+    assert client.post("/", headers={"origin": origin}).status_code == status
+    assert client.get("/", headers={"origin": origin}).status_code == 200
+
+
+def test_a_write_from_another_site_is_refused_without_an_origin_too() -> None:
+    client = guarded(Settings())
+    assert client.post("/", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.post("/", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+    assert client.post("/").status_code == 200  # curl
+
+
+def test_a_foreign_page_may_neither_start_a_handler_nor_read_an_answer(private: Site) -> None:
+    foreign = {"origin": "https://evil.example"}
+    with private.client() as client:
+        join = client.post(
+            "/gradio_api/queue/join", json={"data": [], "fn_index": 0, "session_hash": "x"}, headers=foreign
+        )
+        read = client.get("/config", headers=foreign)
+    assert join.status_code == 403
+    assert "access-control-allow-origin" not in read.headers
+
+
+def test_large_bodies_and_those_of_unknown_length_are_refused() -> None:
+    client = guarded(Settings())
+    assert client.post("/", content=b"x" * (server.MAX_BODY_BYTES + 1)).status_code == 413
+    assert client.post("/", content=iter([b"x"])).status_code == 411
+    assert client.post("/", content=b"x" * 1000).status_code == 200
+
+
+def test_health_tells_each_part(private: Site) -> None:
+    with private.client() as client:
+        answer = client.get("/healthz")
+    assert answer.status_code == 200
+    parts = answer.json()
+    assert (parts["app"], parts["store"], parts["engine"], parts["grounding"]) == ("ok", "ok", "idle", "off")
+
+
+def test_health_fails_with_the_store(tmp_path: Path) -> None:
+    class BrokenStore:
+        def ping(self) -> None:
+            raise StoreError("The disk is full.")
+
+    app = replace(app_in(tmp_path), store=BrokenStore())  # type: ignore[arg-type]
+    answer = TestClient(server.build_web(app), base_url="http://localhost").get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["store"] == "failed"
+
+
+def test_a_question_streams_its_reasoning_and_its_solution(private: Site) -> None:
+    with private.client() as client:
+        stream = ask(client, "A red toe.")
+    assert "The toe is red." in stream
+    assert "Gout." in stream
+    assert "process_completed" in stream
+
+
+def test_an_error_is_one_line_for_people(private: Site) -> None:
+    with private.client() as client:
+        stream = ask(client, "   ", session="s2")
+    assert "Please type a case or a question." in stream
+    assert "Traceback" not in stream
+
+
+def test_a_browser_gets_one_cookie_that_no_script_can_read(shared: Site) -> None:
+    with shared.client() as client:
+        first = client.get("/").headers["set-cookie"]
+        second = client.get("/").headers.get("set-cookie", "")
+    assert re.match(r"medchat_owner=[\w-]{43}; Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax$", first)
+    assert "medchat_owner" not in second
+
+
+def test_a_space_gets_a_cookie_that_works_in_a_frame(tmp_path: Path) -> None:
+    app = app_in(tmp_path, host="0.0.0.0", space_id="a/b", allowed_hosts=("a-b.hf.space",))
+    page = TestClient(server.build_web(app), base_url="https://a-b.hf.space").get("/")
+    assert page.headers["set-cookie"].endswith("HttpOnly; SameSite=None; Secure")
+    assert "frame-ancestors 'self' https://huggingface.co" in page.headers["content-security-policy"]
+    assert "x-frame-options" not in page.headers
+
+
+@pytest.mark.parametrize(
+    ("elem_id", "event"),
+    [("chat-conversations", "input"), ("chat-regenerate", "click"), ("chat-continue", "click"), ("chat-stop", "click")],
+)
+def test_nobody_reaches_the_conversation_of_another(shared: Site, elem_id: str, event: str) -> None:
+    with ExitStack() as clients:
+        ann, bob = (clients.enter_context(shared.client()) for _ in range(2))
+        ann.get("/")
+        bob.get("/")
+        session = f"theirs-{elem_id}"
+        assert "Gout." in ask(ann, "The secret toe of Ann.", session)
+        rows = shared.app.store._read(  # only here: no owner may list another's conversations
+            lambda session: [
+                tuple(row) for row in session.connection().exec_driver_sql("SELECT id, owner FROM conversations")
+            ]
+        )
+        conversation_id = rows[-1][0]
+        # Bob knows Ann's conversation and even takes Gradio's session of hers.
+        stolen = press(bob, elem_id, event, [conversation_id], session)
+    assert "secret toe" not in stolen
+    assert "Gout." not in stolen
+    assert all(owner.startswith("guest-") for _, owner in rows)
+
+
+def test_without_the_cookie_nothing_is_done(shared: Site) -> None:
+    with shared.client() as client:
+        stream = ask(client, "A red toe.", session="s3")
+    assert "Allow cookies for this page and reload it." in stream
+    assert "Gout." not in stream
+
+
+def test_an_answer_in_the_making_is_saved_when_the_server_ends(tmp_path: Path) -> None:
+    app = app_in(tmp_path, delay_s=0.05)
+    with served(app) as site:
+        live = app.chat.ask("local", "A red toe.")
+        while not live.snapshot().reasoning:
+            live.wait(live.snapshot().revision, 1.0)
+        begun = time.monotonic()
+        site.end()
+        assert time.monotonic() - begun < 8
+    answer = Store(app.settings.db_url).answers_of("local", live.conversation_id)[0]
+    assert answer.status == "cut"
+    assert "The toe" in answer.reasoning or "1." in answer.reasoning
+
+
+def test_log_lines_are_json_and_quote_no_exception() -> None:
+    try:
+        raise ValueError("Mrs Secret")
+    except ValueError as error:
+        exc_info = (ValueError, error, error.__traceback__)
+    record = logging.makeLogRecord(
+        {"msg": "bug", "levelno": 40, "levelname": "ERROR", "exc_info": exc_info, "run_id": "7"}
+    )
+    line = server.JsonLines().format(record)
+    assert "\n" not in line
+    assert "Secret" not in line
+    assert json.loads(line) | {"time": 0} == {
+        "time": 0, "level": "error", "logger": None, "event": "bug", "run_id": "7", "error": "ValueError",
+        "at": json.loads(line)["at"],
+    }  # fmt: skip
+
+
+def test_requests_are_logged_without_what_was_typed(private: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), private.client() as client:
+        client.get("/healthz?question=secret")
+        ask(client, "The secret toe.", session="s4")
+    ours = [record for record in caplog.records if record.name.startswith("medchat")]
+    lines = [server.JsonLines().format(record) for record in ours]
+    requests = [json.loads(line) for line in lines if '"event": "request"' in line]
+    assert {"method": "GET", "path": "/healthz", "status": 200}.items() <= requests[0].items()
+    assert not any("secret" in line for line in lines)
+
+
+def test_cancelling_a_stream_that_has_just_ended_is_no_error(private: Site) -> None:
+    with private.client() as client:
+        ask(client, "A red toe.", session="s5")
+        body = {"session_hash": "s5", "fn_index": 1, "event_id": "gone"}
+        assert client.post("/gradio_api/cancel", json=body).status_code == 200
+    mounted = server.build_web(private.app).routes[-1].app  # type: ignore[attr-defined]
+    del mounted.iterators["gone"]  # what Gradio does after it has waited, when the stream ended meanwhile

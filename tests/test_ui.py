@@ -1,0 +1,215 @@
+"""What the page shows: pure functions from views to HTML, and errors as alerts."""
+
+import html
+import logging
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from medchat.errors import InvalidInput
+from medchat.grounding import Grounding, Near, Recognised
+from medchat.live import TurnView
+from medchat.settings import Settings
+from medchat.ui import transcript
+from medchat.ui.common import LOCAL_OWNER, counted, duration, handler, owner_of
+from medchat.ui.transcript import Mark, annotate, prose, turn_html
+
+CASE = "Chest pain and sweating. No fever."
+GROUNDING = Grounding(
+    recognised=(
+        Recognised("chest_pain", "chest pain", 0, 10, False, 0.9),
+        Recognised("sweating", "profuse sweating", 15, 23, False, 0.8),
+        Recognised("fever", "fever", 28, 33, True, 0.9),
+    ),
+    near=(Near("mi", "Myocardial infarction", 0.714), Near("pe", "Pulmonary embolism", 0.004)),
+    outside=False,
+)
+VIEW = TurnView("a1", 0, CASE, "", "demo", revision=9, phase="done", complete=True, reasoning="1. Pain.\n2. So it is.",
+                solution="Myocardial infarction.", reasoning_ms=1234.0, ttft_ms=40.0, total_ms=2040.0,
+                completion_tokens=101, grounding=GROUNDING)  # fmt: skip
+ATTACK = '<script>alert(1)</script><img src=x onerror="alert(1)"> ![x](http://evil.example/x.png) <iframe></iframe>'
+
+
+def visible(page: str) -> str:
+    """The words on the page, without tags and without those for screen readers alone."""
+    return re.sub(r"<[^>]+>", "", re.sub(r'<span class="mc-vh">.*?</span>', "", page))
+
+
+@pytest.mark.parametrize("field", ["question", "context", "reasoning", "solution", "error", "note"])
+def test_nothing_that_was_written_becomes_markup(field: str) -> None:
+    view = replace(VIEW, phase="failed", **{field: ATTACK})  # type: ignore[arg-type]
+    page = turn_html(view, "Demo")
+    tags = {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", page)}
+    assert not tags & {"script", "img", "iframe", "a"}
+    assert not re.search(r"<[^>]*\son\w+=", page)
+    assert ATTACK in html.unescape(visible(page))
+
+
+def test_names_from_a_model_or_the_knowledge_are_escaped_too() -> None:
+    grounding = Grounding((Recognised("x", '"><b>x', 0, 5, False, 1.0),), (Near("y", "<b>y", 0.5),), True, "<b>z")
+    page = turn_html(replace(VIEW, grounding=grounding), "<b>Demo</b>")
+    assert "<b>" not in page
+
+
+def test_findings_are_marked_where_they_stand() -> None:
+    page = transcript.case_html(VIEW)
+    assert visible(page) == CASE
+    assert '<mark class="mc-present" title="Recognised: chest pain">Chest pain' in page
+    assert '<mark class="mc-denied" title="Recognised as denied: fever">fever' in page
+
+
+def test_marks_count_from_the_beginning_of_the_context() -> None:
+    # "Known gout." has 11 characters, then two line ends: the question begins at 13.
+    found = (Recognised("gout", "gout", 6, 10, False, 1.0), Recognised("red", "red toe", 15, 22, False, 1.0))
+    view = replace(VIEW, context="Known gout.", question="A red toe.", grounding=Grounding(found, (), False))
+    page = transcript.case_html(view)
+    assert re.findall(r"<mark[^>]*>([^<]+)", page) == ["gout", "red toe"]
+
+
+def test_a_finding_of_an_earlier_turn_is_listed_but_marks_no_text() -> None:
+    found = (Recognised("gout", "gout", -30, -26, False, 1.0),)
+    page = turn_html(replace(VIEW, grounding=Grounding(found, (), False)), "Demo")
+    assert "<mark" not in page
+    assert '<li class="mc-present">gout</li>' in page
+
+
+def test_overlapping_marks_never_repeat_text() -> None:
+    marks = [Mark(0, 6, "present", "a"), Mark(3, 9, "denied", "b"), Mark(0, 2, "present", "c")]
+    page = annotate("abcdefghi", marks)
+    assert visible(page) == "abcdefghi"
+    assert page.count("<mark") == 1
+
+
+def test_unsupported_findings_are_said_to_screen_readers_and_in_plain_sight() -> None:
+    view = replace(VIEW, reasoning="1. He has haemoptysis.", unsupported=((10, 21, "haemoptysis"),))
+    page = transcript.reasoning_html(view)
+    assert 'title="Not found in the case: haemoptysis">haemoptysis<span class="mc-vh"> (not found in the case' in page
+    assert "Underlined: cited in the reasoning, but not found in the case: haemoptysis." in visible(page)
+
+
+def test_numbered_lines_become_steps_with_their_own_numbers() -> None:
+    page = prose("Look:\n2. second\n\n3) third\nEnd 4. here")
+    assert page == (
+        '<p dir="auto">Look:</p><ol class="mc-steps"><li value="2" dir="auto">second</li>'
+        '<li value="3" dir="auto">third</li></ol><p dir="auto">End 4. here</p>'
+    )
+
+
+def test_reasoning_is_open_while_it_runs_and_closed_with_its_duration_afterwards() -> None:
+    running = replace(VIEW, phase="reasoning", reasoning="1. Pain.\n2.", solution="", reasoning_ms=None)
+    assert "<details" in transcript.reasoning_html(running)
+    assert " open>" in transcript.reasoning_html(running)
+    assert "2." not in visible(transcript.reasoning_html(running))  # half a step is no step yet
+    done = transcript.reasoning_html(VIEW)
+    assert " open>" not in done
+    assert "2 steps · 1.2 s" in visible(done)
+
+
+def test_a_stopped_answer_without_a_solution_keeps_its_reasoning_open() -> None:
+    page = turn_html(replace(VIEW, phase="stopped", solution=""), "Demo")
+    assert " open>" in page
+    assert "Stopped What was written so far is kept." in visible(page)
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"),
+    [
+        ("waiting", "Waiting for the model"),
+        ("cut", "Cut off"),
+        ("failed", "The model stopped."),
+        ("stopped", "Stopped"),
+    ],
+)
+def test_each_state_is_said(phase: str, words: str) -> None:
+    error = "The model stopped." if phase == "failed" else ""
+    view = replace(VIEW, phase=phase, error=error, complete=False)  # type: ignore[arg-type]
+    assert words in visible(turn_html(view, "Demo"))
+    assert transcript.status_text(view)
+
+
+def test_small_print_tells_speed_length_and_version() -> None:
+    # 100 tokens after the first in 2040 - 40 = 2000 ms: 50 tokens/s.
+    words = visible(transcript.small_print(replace(VIEW, version=2, versions=2), "Demo"))
+    assert words == "Demo · first token after 40 ms · 101 tokens · 50 tokens/s · 2.0 s in all · version 2 of 2"
+
+
+def test_recognised_box_gives_findings_numbers_and_the_verdict() -> None:
+    words = visible(transcript.recognised_html(replace(GROUNDING, outside=True)))
+    for expected in ("Outside what I know", "profuse sweating", "Myocardial infarction71 %", "under 1 %"):
+        assert expected in words
+    assert transcript.recognised_html(None) == ""
+    assert "Outside" not in transcript.recognised_html(GROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"),
+    [
+        (0.4, "0 ms"),
+        (999.4, "999 ms"),
+        (999.6, "1.0 s"),
+        (59_949, "59.9 s"),
+        (59_960, "1 min 0 s"),
+        (125_000, "2 min 5 s"),
+    ],
+)
+def test_durations(milliseconds: float, text: str) -> None:
+    assert duration(milliseconds) == text
+
+
+def test_counts() -> None:
+    assert (counted(1, "step"), counted(1200, "token")) == ("1 step", "1,200 tokens")
+
+
+def test_an_error_for_people_is_shown_escaped_and_in_its_own_words() -> None:
+    @handler
+    def work() -> None:
+        raise InvalidInput("Too <b>long</b>.")
+
+    with pytest.raises(gr.Error) as shown:
+        work()
+    assert shown.value.message == "Too &lt;b&gt;long&lt;/b&gt;."
+
+
+def test_a_generator_stays_one_and_its_error_arrives_after_its_frames() -> None:
+    @handler
+    def work():  # type: ignore[no-untyped-def]
+        yield 1
+        raise InvalidInput("No more.")
+
+    frames = work()
+    assert next(frames) == 1
+    with pytest.raises(gr.Error, match="No more"):
+        next(frames)
+
+
+def test_a_bug_is_shown_as_a_number_and_logged_without_what_was_typed(caplog: pytest.LogCaptureFixture) -> None:
+    @handler
+    def work(question: str) -> None:
+        raise ValueError(question)
+
+    with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as shown:
+        work("Mrs Secret has gout")
+    record = caplog.records[0].__dict__
+    assert record["run_id"] in shown.value.message
+    assert record["error"] == "ValueError"
+    assert "Secret" not in shown.value.message + str(record["at"]) + caplog.text
+
+
+def test_everybody_on_this_machine_alone_is_one_owner() -> None:
+    request = SimpleNamespace(cookies={})
+    assert owner_of(Settings(), request) == LOCAL_OWNER  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(host="0.0.0.0"), Settings(allowed_hosts=("medchat.example",)), Settings(space_id="a/b")]
+)
+def test_where_others_can_come_in_the_cookie_tells_owners_apart(settings: Settings) -> None:
+    first, second = (SimpleNamespace(cookies={"medchat_owner": letter * 43}) for letter in "ab")
+    assert owner_of(settings, first) != owner_of(settings, second)  # type: ignore[arg-type]
+    assert "aaa" not in owner_of(settings, first)  # type: ignore[arg-type]
+    for value in ("", "local", "a" * 42, "a" * 42 + "\n"):
+        with pytest.raises(InvalidInput, match="cookie"):
+            owner_of(settings, SimpleNamespace(cookies={"medchat_owner": value}))  # type: ignore[arg-type]
