@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from medchat.knowledge import Condition, Knowledge
+from medchat.knowledge import HE, Condition, Knowledge, say
 from medchat.measurements import Measured, measured_findings
 from medchat.negation import negated_spans, without
 from medchat.text_classifier import TextClassifier, words_of
@@ -35,9 +35,17 @@ _BREAK = re.compile(
     re.IGNORECASE,
 )
 _QUESTION = re.compile(
-    r"\W*(?:what|explain|define|describe|how|tell|why|which|can you|give|is|are|does|do|could|treatment|mechanism)\b\D*$",
+    r"\W*(?:what|explain|define|describe|how|tell|why|which|can you|give|is|are|does|do|could|treatment|mechanism)\b"
+    r"\D*$",
     re.IGNORECASE,
 )
+_WEIGHED = re.compile(
+    r"[^.\n]*\b(?:less likely|unlikely|rather than|would|could|unlike|whereas|not described|argues? against|instead|"
+    r"rule out|exclude|if|consider|check for|look for)\b[^.\n]*",
+    re.IGNORECASE,
+)
+_DENIALS = frozenset("no not nor never without denies denied deny negative absent absence".split())
+_LONGEST_PHRASE = 6
 _SENTENCE_END = frozenset(".;!?\n")
 
 
@@ -81,8 +89,9 @@ class Grounding:
 
     def prompt_text(self) -> str:
         """What a grounded model is told beside the case."""
-        return prompt_text(self.present, self.denied, [(n.name, n.probability) for n in self.near], self.outside,
-                           self.asked_about)  # fmt: skip
+        return prompt_text(
+            self.present, self.denied, [(n.name, n.probability) for n in self.near], self.outside, self.asked_about
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the store."""
@@ -104,8 +113,13 @@ class Grounding:
         )
 
 
-def prompt_text(present: Sequence[str], denied: Sequence[str], near: Sequence[tuple[str, float]], outside: bool,
-                asked_about: str = "") -> str:  # fmt: skip
+def prompt_text(
+    present: Sequence[str],
+    denied: Sequence[str],
+    near: Sequence[tuple[str, float]],
+    outside: bool,
+    asked_about: str = "",
+) -> str:
     """Findings, near conditions and the verdict as the lines that the bundled models were trained with."""
     lines = [f"Recognised: {'; '.join(present) or 'nothing'}."]
     if denied:
@@ -214,6 +228,22 @@ class Grounder:
         return _any_of(self._by_name)
 
     @cached_property
+    def _phrases(self) -> dict[tuple[str, ...], int]:
+        """Noun-phrase wordings as words; what two findings share is left out."""
+        phrases: dict[tuple[str, ...], int] = {}
+        shared = set()
+        for i, finding in enumerate(self.knowledge.findings.values()):
+            for wording in finding.wordings:
+                words = tuple(words_of(say(wording, HE)))
+                if (
+                    not wording.endswith(".")
+                    and 0 < len(words) <= _LONGEST_PHRASE
+                    and phrases.setdefault(words, i) != i
+                ):
+                    shared.add(words)
+        return {words: i for words, i in phrases.items() if words not in shared}
+
+    @cached_property
     def _by_condition_name(self) -> dict[str, Condition]:
         return {name.lower(): c for c in self.knowledge.conditions.values() for name in c.all_names}
 
@@ -241,23 +271,26 @@ class Grounder:
     def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
         """Findings that the reasoning states and the case does not contain: start, end and name of each.
 
-        Only what is named in the knowledge's own words is judged; where the case may say it in words that
-        are not quite understood, nothing is said.
+        Only what is named in the knowledge's own words is judged, not what a step weighs against the
+        conclusion; where the case may say it in words that are not quite understood, and where it is
+        no case or outside the knowledge, nothing is said.
         """
-        said = self.evidence(case)
-        possible = set()
-        if len(said.spans):
-            possible = {i for i in range(len(self._ids)) if said.posterior[:, i].max() >= _POSSIBLE}
-        possible |= {self._index[m.finding] for m in measured_findings(case) if m.finding in self._index}
-        words = set(words_of(case))
-        denied = negated_spans(reasoning)
+        said = self.ground(case)
+        if said.outside or said.asked_about:
+            return []
+        evidence = self.evidence(case)
+        stated = evidence.posterior[~evidence.negated]
+        possible = set(np.flatnonzero((stated >= _POSSIBLE).any(axis=0)).tolist())
+        possible |= {self._index[m.finding] for m in evidence.measured}
+        words = set(evidence.words)
+        # What stands after "less likely:" tells of the other condition.
+        weighed = [m.span() for m in _WEIGHED.finditer(reasoning)] + negated_spans(reasoning)
         marks = []
         for match in self._name_pattern.finditer(reasoning):
-            finding = self._by_name[match[0].lower()]
             in_words = set(words_of(match[0])) <= words
-            if finding in possible or in_words or any(a <= match.start() < b for a, b in denied):
-                continue
-            marks.append((match.start(), match.end(), match[0]))
+            is_weighed = any(start <= match.start() < end for start, end in weighed)
+            if self._by_name[match[0].lower()] not in possible and not in_words and not is_weighed:
+                marks.append((match.start(), match.end(), match[0]))
         return marks
 
     def evidence(self, text: str) -> Evidence:
@@ -271,9 +304,24 @@ class Grounder:
                 words.append(fragment_words)
         n = len(self._ids)
         posterior = self.findings.probabilities(words)[:, :n] if words else np.zeros((0, n), np.float32)
+        for row, fragment_words in enumerate(words):
+            finding, share = self._verbatim(fragment_words)
+            posterior[row] *= 1.0 - share
+            posterior[row, finding] += share
         negated = np.array([_is_denied(span, denied) for span in spans], dtype=bool)
         measured = [m for m in measured_findings(text) if m.finding in self._index]
         return Evidence(spans, negated, posterior, measured, words_of(without(text, denied)))
+
+    def _verbatim(self, words: Sequence[str]) -> tuple[int, float]:
+        """The finding whose wording stands in the fragment word by word, and the share of the words that it covers."""
+        told = [w for w in words if w not in _DENIALS]
+        for length in range(min(len(told), _LONGEST_PHRASE), 0, -1):
+            for start in range(len(told) - length + 1):
+                finding = self._phrases.get(tuple(told[start : start + length]))
+                if finding is not None:
+                    share = length / len(told)
+                    return finding, share if share >= 0.5 else 0.0
+        return 0, 0.0
 
     def condition_scores(self, evidence: Evidence) -> Floats:
         """(conditions,) how well each explains the case, in nats."""
@@ -302,22 +350,25 @@ class Grounder:
         own = self.membership[:, best] > 0
         per_fragment = evidence.posterior[~evidence.negated] @ own if len(evidence.posterior) else np.zeros(0)
         per_fragment = per_fragment if len(per_fragment) else np.zeros(1)
-        return np.array([
-            ranked[0] - np.median(scores),
-            ranked[0] - ranked[1],
-            known.max() - strange[0],
-            likelihood[best] - strange[:3].mean(),
-            known.max() - np.median(known),
-            strange[0] - np.median(strange),
-            explained[best],
-            by_findings[0] - by_findings[1],
-            np.sort(strength[own])[-2],
-            per_fragment.mean(),
-            (per_fragment > 0.2).mean(),
-            float((vector @ self.leaning[:-1])[0] + self.leaning[-1]),
-            np.log1p(len(evidence.words)),
-            self.cases.known_share(evidence.words),
-        ], dtype=np.float32)  # fmt: skip
+        return np.array(
+            [
+                ranked[0] - np.median(scores),
+                ranked[0] - ranked[1],
+                known.max() - strange[0],
+                likelihood[best] - strange[:3].mean(),
+                known.max() - np.median(known),
+                strange[0] - np.median(strange),
+                explained[best],
+                by_findings[0] - by_findings[1],
+                np.sort(strength[own])[-2],
+                per_fragment.mean(),
+                (per_fragment > 0.2).mean(),
+                float((vector @ self.leaning[:-1])[0] + self.leaning[-1]),
+                np.log1p(len(evidence.words)),
+                self.cases.known_share(evidence.words),
+            ],
+            dtype=np.float32,
+        )
 
     def _recognised(self, evidence: Evidence, conditions: Floats) -> tuple[Recognised, ...]:
         """Non-overlapping findings, best first chosen; near conditions make their findings likelier."""

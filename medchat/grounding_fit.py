@@ -7,17 +7,27 @@ import random
 import re
 import threading
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from medchat.errors import MedChatError
 from medchat.grounding import Floats, Gate, Grounder
-from medchat.knowledge import HE, Condition, Knowledge, TeachingCases, load_cases, load_knowledge, say
+from medchat.knowledge import (
+    HE,
+    Condition,
+    Finding,
+    Knowledge,
+    TeachingCases,
+    is_held_out,
+    load_cases,
+    load_knowledge,
+    say,
+)
 from medchat.negation import negated_spans, without
 from medchat.settings import ASSETS
 from medchat.text_classifier import TextClassifier, words_of
@@ -48,21 +58,22 @@ def fit(knowledge: Knowledge, cases: TeachingCases, seed: int = 0) -> Grounder:
 
     samples = _Samples(knowledge)
     for fold in range(_FOLDS):
+        seen, unseen = _Wordings(fold, held=False), _Wordings(fold, held=True)
         strange = set(topics[fold::_FOLDS])
+        familiar = [case for case in _but(outside, fold) if case[1] not in strange]
         part = Grounder(
             knowledge,
-            _fit_findings(knowledge, cases, lambda i: i % _FOLDS != fold),
-            *_fit_cases(knowledge, _but(known, fold), [c for c in _but(outside, fold) if c[1] not in strange],
-                        _but(cases.chatter, fold), rng, lambda i: i % _FOLDS != fold),
+            _fit_findings(knowledge, cases, seen),
+            *_fit_cases(knowledge, _but(known, fold), familiar, _but(cases.chatter, fold), rng, seen),
             membership=membership,
-        )  # fmt: skip
+        )
         for condition in knowledge.conditions.values():
-            for pick in (_any_wording, lambda i: i % _FOLDS == fold):
-                samples.add(part, _wordings_text(condition, knowledge, rng, pick), condition.id)
+            samples.add(part, _wordings_text(condition, knowledge, rng, seen), condition.id)
+            samples.add(part, _wordings_text(condition, knowledge, rng, unseen), condition.id)
         for text, condition_id in known[fold::_FOLDS]:
             samples.add(part, text, condition_id)
-        left_out = [c for i, c in enumerate(outside) if i % _FOLDS == fold or c[1] in strange]
-        for text in [text for text, _ in left_out] + list(cases.chatter[fold::_FOLDS]):
+        left_out = [text for i, (text, topic) in enumerate(outside) if i % _FOLDS == fold or topic in strange]
+        for text in [*left_out, *cases.chatter[fold::_FOLDS]]:
             samples.add(part, text, None)
     return Grounder(
         knowledge,
@@ -105,12 +116,19 @@ class _Samples:
         model = LogisticRegression(class_weight="balanced", C=0.3)
         kept = cross_val_predict(model, standard, inside, cv=10, method="predict_proba")[inside, 1]
         model.fit(standard, inside)
-        return Gate(model.coef_[0].astype(np.float32), float(model.intercept_[0]), mean, scale,
-                    threshold=float(np.quantile(kept, 1 - KNOWN_KEPT)))  # fmt: skip
+        return Gate(
+            model.coef_[0].astype(np.float32),
+            float(model.intercept_[0]),
+            mean,
+            scale,
+            threshold=float(np.quantile(kept, 1 - KNOWN_KEPT)),
+        )
 
     def sharpness(self) -> float:
-        """The inverse temperature of best likelihood (Guo et al., ICML 2017): of what is said to be 80 % sure, four
-        in five are right."""
+        """The inverse temperature of best likelihood (Guo et al., ICML 2017).
+
+        Of what is said to be 80 % sure, four in five are right.
+        """
         scores, rows = np.array(self._scores), np.arange(len(self._truth))
         candidates = np.geomspace(0.02, 2.0, 60)
         losses = [-np.log(softmax(beta * scores, axis=1)[rows, self._truth] + 1e-12).mean() for beta in candidates]
@@ -121,15 +139,25 @@ def _but(items: Sequence[T], fold: int) -> list[T]:
     return [item for i, item in enumerate(items) if i % _FOLDS != fold]
 
 
-def _any_wording(_: int) -> bool:
-    return True
+@dataclass(frozen=True, slots=True)
+class _Wordings:
+    """Which wordings of a finding are used: all, or those that a fold holds or does not hold."""
+
+    fold: int = -1
+    held: bool = False
+
+    def of(self, finding: Finding) -> list[str]:
+        return [w for i, w in enumerate(finding.wordings) if (i % _FOLDS == self.fold) == self.held]
 
 
-def _fit_findings(knowledge: Knowledge, cases: TeachingCases, pick: Callable[[int], bool] = _any_wording) -> TextClassifier:
-    """Fragments over the findings, and last a class for what is none; pick chooses wordings by number."""
+_ALL = _Wordings()
+
+
+def _fit_findings(knowledge: Knowledge, cases: TeachingCases, pick: _Wordings = _ALL) -> TextClassifier:
+    """Fragments over the findings, and last a class for what is none."""
     texts, classes = [], []
     for i, finding in enumerate(knowledge.findings.values()):
-        wordings = [say(wording, HE) for j, wording in enumerate(finding.wordings) if pick(j)]
+        wordings = [say(wording, HE) for wording in pick.of(finding)]
         texts += wordings
         classes += [i] * len(wordings)
     nothing = [say(sentence, HE) for sentence in cases.filler] or ["nothing"]
@@ -149,9 +177,14 @@ def _membership(knowledge: Knowledge) -> Floats:
     return np.asarray(-np.log(share) * matrix, dtype=np.float32)
 
 
-def _fit_cases(knowledge: Knowledge, known: Sequence[tuple[str, str]], outside: Sequence[tuple[str, str]],
-               chatter: Sequence[str], rng: random.Random,
-               pick: Callable[[int], bool] = _any_wording) -> tuple[TextClassifier, Floats]:  # fmt: skip
+def _fit_cases(
+    knowledge: Knowledge,
+    known: Sequence[tuple[str, str]],
+    outside: Sequence[tuple[str, str]],
+    chatter: Sequence[str],
+    rng: random.Random,
+    pick: _Wordings = _ALL,
+) -> tuple[TextClassifier, Floats]:
     """Whole texts over the conditions, a class for each topic outside and one for chatter; and the leaning."""
     from sklearn.linear_model import LogisticRegression
 
@@ -174,12 +207,13 @@ def _fit_cases(knowledge: Knowledge, known: Sequence[tuple[str, str]], outside: 
     return classifier, np.append(model.coef_[0], model.intercept_).astype(np.float32)
 
 
-def _wordings_text(condition: Condition, knowledge: Knowledge, rng: random.Random, pick: Callable[[int], bool]) -> str:
+def _wordings_text(condition: Condition, knowledge: Knowledge, rng: random.Random, pick: _Wordings) -> str:
     """Some findings of the condition, each in one of the picked wordings."""
-    findings = [*condition.core, *rng.sample(condition.findings, rng.randint(1, 5))]
-    kept = [f for f in findings if rng.random() < 0.9] or findings
-    worded = [[w for i, w in enumerate(knowledge.findings[f].wordings) if pick(i)] for f in kept]
-    return ". ".join(say(rng.choice(wordings), HE).rstrip(".") for wordings in worded)
+    kept: list[str] = []
+    while not kept or is_held_out(condition, kept):
+        findings = [*condition.core, *rng.sample(condition.findings, rng.randint(1, 5))]
+        kept = [f for f in findings if rng.random() < 0.9]
+    return ". ".join(say(rng.choice(pick.of(knowledge.findings[f])), HE).rstrip(".") for f in kept)
 
 
 def _copies(text: str, n: int, rng: random.Random) -> list[str]:
@@ -192,12 +226,19 @@ def save(grounder: Grounder, path: Path) -> None:
     """Write the fitted arrays; a half-written file never takes the final name."""
     gate = grounder.gate
     partial = path.with_suffix(f".{os.getpid()}.npz")
-    np.savez_compressed(
-        partial, **grounder.findings.arrays("findings_"), **grounder.cases.arrays("cases_"),
-        membership=grounder.membership, leaning=grounder.leaning, sharpness=grounder.sharpness,
-        gate_weights=gate.weights, gate_bias=gate.bias, gate_mean=gate.mean, gate_scale=gate.scale,
-        gate_threshold=gate.threshold,
-    )  # fmt: skip
+    arrays: dict[str, Any] = {
+        **grounder.findings.arrays("findings_"),
+        **grounder.cases.arrays("cases_"),
+        "membership": grounder.membership,
+        "leaning": grounder.leaning,
+        "sharpness": grounder.sharpness,
+        "gate_weights": gate.weights,
+        "gate_bias": gate.bias,
+        "gate_mean": gate.mean,
+        "gate_scale": gate.scale,
+        "gate_threshold": gate.threshold,
+    }
+    np.savez_compressed(partial, **arrays)
     partial.replace(path)
 
 
@@ -211,8 +252,13 @@ def load(path: Path, knowledge: Knowledge) -> Grounder:
         TextClassifier.from_arrays("cases_", arrays),
         membership=arrays["membership"],
         leaning=arrays["leaning"],
-        gate=Gate(arrays["gate_weights"], float(arrays["gate_bias"]), arrays["gate_mean"], arrays["gate_scale"],
-                  float(arrays["gate_threshold"])),  # fmt: skip
+        gate=Gate(
+            arrays["gate_weights"],
+            float(arrays["gate_bias"]),
+            arrays["gate_mean"],
+            arrays["gate_scale"],
+            float(arrays["gate_threshold"]),
+        ),
         sharpness=float(arrays["sharpness"]),
     )
 

@@ -7,23 +7,24 @@ close one backwards, and words that end it; the lists are for English case text 
 import re
 
 _BEFORE = re.compile(
-    r"\b(?:no (?:\w+ )?(?:history|evidence|sign|signs|complaints?|symptoms?) of|no|nor|never had|never|without|denie[sd]|deny|"
-    r"denying|negative for|absence of|free of|ruled out|rules out|not (?:had|have|has|having|been|got|getting|any|"
-    r"complaining of|associated with)|n[o']t (?:have|had|been|got|get|any|feel|felt|feeling|seem|see|notice|noticed)|"
-    r"(?:is|are|was|were|do|does|did|has|have|had)(?: not|n'?t)(?: (?:have|had|been|got|get|feel|any))?|"
+    r"\b(?:no (?:\w+ )?(?:history|evidence|signs?|complaints?|symptoms?) of|no|nor|never had|never|without|"
+    r"denie[sd]|deny|denying|negative for|absence of|free of|ruled out|rules out|"
+    r"not (?:had|have|having|been|got|getting|any|complaining of|associated with)|"
+    r"(?:do|does|did|has|have|had|is|are|was|were)(?: not|n'?t) (?:have|had|been|get|got|feel|felt|any|notice|noticed|"
+    r"seen|raised|elevated|swollen|tender|breathless|jaundiced|present)|"
     r"lacks?|lacking|unremarkable for|normal)\b",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
-    r"\b(?:(?:is|are|was|were|all|both|came back)? ?(?:absent|negative|ruled out|excluded|unremarkable|within normal limits|"
-    r"normal|not present|not raised|not elevated|not seen)|none|nil)\b",
+    r"\b(?:(?:is|are|was|were|all|both|came back)? ?(?:absent|negative|ruled out|excluded|unremarkable|"
+    r"within normal limits|normal|not present|not raised|not elevated|not seen)|none|nil)\b",
     re.IGNORECASE,
 )
 _END = re.compile(
     r"[.;:!?\n]|\b(?:but|however|although|though|except|apart from|yet|only|instead|now|still|because|since|"
     r"presents?|complain\w*|reports?|which|who|until)\b|"
-    r"(?:,|\band\b)\s*(?=(?:she|he|i|they|we|it|there|has|have|had|is|was|are|with|the|my|his|her|their|a|an|on|new|bp|hr|"
-    r"temp\w*|pulse|\w+ (?:is|are|was|were|shows?))\b)",
+    r"(?:,|\band\b)\s*(?=(?:she|he|i|they|we|it|there|has|have|had|is|was|are|with|the|my|his|her|their|a|an|on|new|"
+    r"bp|hr|temp\w*|pulse|\w+ (?:is|are|was|were|shows?))\b)",
     re.IGNORECASE,
 )
 

@@ -37,7 +37,7 @@ from medchat.ui.common import OWNER_COOKIE, OWNER_TOKEN, App, is_shared, places
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 COOKIE_AGE_S = 180 * 24 * 3600
-GRACE_S = 2
+GRACE_S = 1  # every open page keeps a stream open: waiting longer would only delay the end
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 WILDCARDS = ("0.0.0.0", "::", "")
 UNLOGGED = (
@@ -302,8 +302,14 @@ def log_as_json() -> None:
     stream.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[stream], force=True)
     threading.excepthook = lambda bug: log.error("bug", exc_info=bug.exc_value)
+    # That open pages lose their stream when the server ends is no error.
+    logging.getLogger("uvicorn.error").addFilter(_is_no_cut_stream)
     for noisy in ("httpx", "alembic", "asyncio", "uvicorn", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _is_no_cut_stream(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and record.exc_info[0] is asyncio.CancelledError)
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ Floats = NDArray[np.float32]
 
 _WORD = re.compile(r"[a-z0-9']+")
 _EMPTY_WORDS = frozenset(
-    "a an the of is are was were be been has have had he she they i it its his her their my me him them this that these "
-    "those there to in on at and or with for from by as some any so very quite really feels feel like am i'm i've".split()
+    "a an the of is are was were be been has have had he she they i it its his her their my me him them this that "
+    "these those there to in on at and or with for from by as some any so very quite really feels feel like am i'm "
+    "i've".split()
 )
 _SMOOTHING = 0.05
 _MIN_TEXTS = 2  # features of a single text are left out
@@ -39,7 +41,7 @@ def _ngrams(word: str) -> tuple[str, ...]:
 
 def features_of(words: Sequence[str]) -> list[str]:
     """Character n-grams, words and neighbouring pairs of a text's words."""
-    features = [f"{a}_{b}" for a, b in zip(words, words[1:], strict=False)]
+    features = [f"{a}_{b}" for a, b in pairwise(words)]
     for word in words:
         features.append(f"_{word}")
         features.extend(_ngrams(word))
@@ -82,7 +84,7 @@ class TextClassifier:
 
     def vectors(self, texts: Iterable[Sequence[str]]) -> sparse.csr_matrix:
         """(N, F) TF-IDF rows of unit length; each text given as its words."""
-        indptr, indices = [0], []
+        indptr, indices = [0], list[int]()
         for words in texts:
             indices.extend(self.vocabulary[f] for f in features_of(words) if f in self.vocabulary)
             indptr.append(len(indices))
@@ -107,13 +109,13 @@ class TextClassifier:
         return sum(f"_{word}" in self.vocabulary for word in words) / max(1, len(words))
 
     def arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """The arrays to be kept in an npz file, their names beginning with the prefix."""
+        """The arrays to be kept in an npz file, in half precision, their names beginning with the prefix."""
         return {
             f"{prefix}vocabulary": np.array(sorted(self.vocabulary, key=self.vocabulary.__getitem__)),
             f"{prefix}idf": self.idf,
             f"{prefix}floor": self.floor,
-            f"{prefix}data": self.weight.data,
-            f"{prefix}indices": self.weight.indices,
+            f"{prefix}data": self.weight.data.astype(np.float16),
+            f"{prefix}indices": self.weight.indices.astype(np.uint16),
             f"{prefix}indptr": self.weight.indptr,
         }
 
@@ -121,7 +123,11 @@ class TextClassifier:
     def from_arrays(cls, prefix: str, arrays: Mapping[str, NDArray[Any]]) -> "TextClassifier":
         """The classifier whose arrays() these are."""
         idf, floor = arrays[f"{prefix}idf"], arrays[f"{prefix}floor"]
-        parts = tuple(arrays[f"{prefix}{name}"] for name in ("data", "indices", "indptr"))
+        parts = (
+            arrays[f"{prefix}data"].astype(np.float32),
+            arrays[f"{prefix}indices"].astype(np.int32),
+            arrays[f"{prefix}indptr"],
+        )
         names = arrays[f"{prefix}vocabulary"].tolist()
         return cls(
             vocabulary=dict(zip(names, range(len(names)), strict=True)),

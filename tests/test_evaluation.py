@@ -36,7 +36,7 @@ GOUT = "<start_reasoning>\n1. The red toe points to gout.\n<end_reasoning><SOLUT
 INVENTED = "<start_reasoning>\n1. The red toe and the fever.\n<end_reasoning><SOLUTION>Pseudogout</SOLUTION>"
 UNSURE = f"<start_reasoning>\n1. Nothing fits.\n<end_reasoning><SOLUTION>{DONT_KNOW}</SOLUTION>"
 TOE: dict[str, Any] = {"id": "toe", "kind": "diagnosis", "question": "A red toe. What is it?", "answer": "gout"}
-CAR: dict[str, Any] = {"id": "car", "kind": "diagnosis", "question": "Blue smoke. What is it?", "answer": "outside my knowledge"}
+CAR: dict[str, Any] = TOE | {"id": "car", "question": "Blue smoke. What is it?", "answer": "outside my knowledge"}
 ROWS: list[dict[str, Any]] = [TOE | {"meta": {"condition": "gout"}}, CAR | {"meta": {"condition": None}}]
 
 

@@ -38,7 +38,9 @@ def _demo(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("base_tokens", "answer_tokens", "seed")}
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     run_dir = args.run_dir or settings.data_dir / "runs" / "demo"
-    build(args.out, run_dir, settings.data_dir / "cache", recipe, settings.threads, lambda line: print(line, flush=True))
+    build(
+        args.out, run_dir, settings.data_dir / "cache", recipe, settings.threads, lambda line: print(line, flush=True)
+    )
     return 0
 
 

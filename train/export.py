@@ -44,8 +44,19 @@ def converter(cache_dir: Path) -> Path:
         return folder
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
-                   "--dest", temporary, f"llama-cpp-python=={release}"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-binary",
+            ":all:",
+            "--dest",
+            temporary,
+            f"llama-cpp-python=={release}",
+        ]
         if subprocess.run(command, check=False).returncode:
             raise MedChatError(
                 f"The source archive of llama-cpp-python {release} cannot be fetched; converting to GGUF needs it once."
@@ -64,8 +75,17 @@ def to_gguf(model_dir: Path, out: Path, kind: str, cache_dir: Path) -> None:
 
     Raises MedChatError with the converter's last line when it fails.
     """
-    command = [sys.executable, "-c", _WRAPPER, str(converter(cache_dir)), str(model_dir), "--outfile", str(out),
-               "--outtype", kind]  # fmt: skip
+    command = [
+        sys.executable,
+        "-c",
+        _WRAPPER,
+        str(converter(cache_dir)),
+        str(model_dir),
+        "--outfile",
+        str(out),
+        "--outtype",
+        kind,
+    ]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=child_environment())
     if done.returncode or not out.exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -172,7 +172,7 @@ def state_html(view: TurnView) -> str:
     if view.phase == "stopped":
         return '<p class="mc-state"><span class="mc-badge">Stopped</span> What was written so far is kept.</p>'
     if view.phase == "cut":
-        return '<p class="mc-state"><span class="mc-badge">Cut off</span> The answer is not complete.</p>'
+        return '<p class="mc-state"><span class="mc-badge">Cut off</span> Press Continue for the rest.</p>'
     if view.phase == "failed":
         return f'<p class="mc-state mc-failed"><span class="mc-badge">Failed</span> {escape(view.error)}</p>'
     if not view.complete and view.phase == "done":

@@ -16,6 +16,7 @@ from medchat.grounding_fit import cache_name, fit, save
 from medchat.knowledge import load_cases, load_knowledge
 from train.demo.lessons import Teacher
 from train.demo.pretrain import Stage, new_model, train_stage
+from train.demo.suites import write_suites
 from train.demo.tokenizer import train_tokenizer
 from train.export import to_gguf
 
@@ -42,7 +43,9 @@ class Recipe:
         )
 
 
-def build(out: Path, run_dir: Path, cache_dir: Path, recipe: Recipe, threads: int, report: Callable[[str], None]) -> None:
+def build(
+    out: Path, run_dir: Path, cache_dir: Path, recipe: Recipe, threads: int, report: Callable[[str], None]
+) -> None:
     """Train both models and write GGUF, safetensors, tokenizer and card to `out`.
 
     A run that was stopped goes on from run_dir, which belongs to one recipe and one state of the knowledge.
@@ -58,6 +61,7 @@ def build(out: Path, run_dir: Path, cache_dir: Path, recipe: Recipe, threads: in
     for old in out.glob("grounding-*.npz"):
         old.unlink()
     save(grounder, out / cache_name(knowledge, cases))
+    write_suites(knowledge, cases, out, recipe.seed)
     teacher = Teacher(knowledge, cases, grounder)
 
     tokenizer_dir = run_dir / "tokenizer"
@@ -103,7 +107,7 @@ def _publish(folder: Path, out: Path, name: str, cache_dir: Path) -> None:
 def _write_card(out: Path, recipe: Recipe, digest: str, n_conditions: int) -> None:
     files = sorted(p for p in out.rglob("*") if p.suffix in (".gguf", ".safetensors"))
     rows = "\n".join(
-        f"| {p.relative_to(out)} | {p.stat().st_size / 1e6:.1f} MB | {hashlib.sha256(p.read_bytes()).hexdigest()[:16]} |" for p in files
+        f"| {path.relative_to(out)} | {path.stat().st_size / 1e6:.1f} MB | {_sha256(path)[:16]} |" for path in files
     )
     (out / "README.md").write_text(f"""# The bundled models
 
@@ -111,8 +115,8 @@ Two small Llama-architecture models, trained from scratch by `python -m train de
 `assets/knowledge`: no downloaded weights, no patient data. `demo` answers with reasoning and solution apart;
 `demo-base` is the same model before it learnt to do so.
 
-They know {n_conditions} conditions and nothing else. They exist so that the whole of MedChat runs anywhere, at once. They are
-for teaching and research, **never for the care of a patient**. English only; no images.
+They know {n_conditions} conditions and nothing else. They exist so that the whole of MedChat runs anywhere, at once.
+They are for teaching and research, **never for the care of a patient**. English only; no images.
 
 | file | size | SHA-256 begins |
 |---|---|---|
@@ -122,3 +126,7 @@ Made with {recipe!r}, torch {version("torch")}, transformers {version("transform
 knowledge {digest[:16]}. Licence: Apache-2.0, like the project. Measure them with
 `python -m evaluation run --model demo --suite handwritten --out DIR`.
 """)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,26 +5,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from evaluation.metrics import DONT_KNOW
 from medchat.formats import render
 from medchat.grounding import Grounder, prompt_text
 from medchat.knowledge import Alternative, Condition, Knowledge, TeachingCases
 from train.demo.vignettes import Vignette, vignette
 
 FORMAT = "gemma-grpo"
-DONT_KNOW = "I don't know: this is outside my teaching knowledge."
 
 QUESTIONS = {
-    "diagnosis": ("What is the most likely diagnosis?", "Most likely diagnosis?", "What is the diagnosis?",
-                  "Which condition best explains this?", "What does this patient have?", "What could this be?",
-                  "Name the most likely condition.", "Dx?", "What is going on?", "What might be wrong?"),
-    "test": ("What is the next best test?", "Which investigation should be done next?", "Best next investigation?",
-             "Which test confirms the diagnosis?", "What test should be ordered?", "Next test?"),
-    "treatment": ("What is the first treatment?", "What is the best initial treatment?", "How should this be treated?",
-                  "First-line therapy?", "How do you treat this?", "Treatment?"),
-    "mechanism": ("Why does this happen?", "What is the mechanism?", "What causes this?", "Explain the pathophysiology.",
-                  "What goes wrong in the body here?"),
-}  # fmt: skip
-DEFINITIONS = ("What is {name}?", "Explain {name}.", "Define {name}.", "What does {name} mean?", "Tell me about {name}.")
+    "diagnosis": (
+        "What is the most likely diagnosis?",
+        "Most likely diagnosis?",
+        "What is the diagnosis?",
+        "Which condition best explains this?",
+        "What does this patient have?",
+        "What could this be?",
+        "Name the most likely condition.",
+        "Dx?",
+        "What is going on?",
+        "What might be wrong?",
+    ),
+    "test": (
+        "What is the next best test?",
+        "Which investigation should be done next?",
+        "Best next investigation?",
+        "Which test confirms the diagnosis?",
+        "What test should be ordered?",
+        "Next test?",
+    ),
+    "treatment": (
+        "What is the first treatment?",
+        "What is the best initial treatment?",
+        "How should this be treated?",
+        "First-line therapy?",
+        "How do you treat this?",
+        "Treatment?",
+    ),
+    "mechanism": (
+        "Why does this happen?",
+        "What is the mechanism?",
+        "What causes this?",
+        "Explain the pathophysiology.",
+        "What goes wrong in the body here?",
+    ),
+}
+DEFINITIONS = (
+    "What is {name}?",
+    "Explain {name}.",
+    "Define {name}.",
+    "What does {name} mean?",
+    "Tell me about {name}.",
+)
 NAMED = {
     "test": ("How is {name} diagnosed?", "What is the key test for {name}?", "Which test confirms {name}?"),
     "treatment": ("How is {name} treated?", "What is the first treatment of {name}?", "Treatment of {name}?"),
@@ -53,8 +85,11 @@ class Lesson:
 
 
 class Teacher:
-    """Makes lessons; natural cases come with what the real Grounder says of them, synthetic ones with an imitation
-    that is often incomplete and sometimes wrong, so that the model learns to weigh it."""
+    """Makes lessons.
+
+    Natural cases come with what the real Grounder says of them, synthetic ones with an imitation that is often
+    incomplete and sometimes wrong, so that the model learns to weigh it.
+    """
 
     def __init__(self, knowledge: Knowledge, cases: TeachingCases, grounder: Grounder):
         self.knowledge, self.cases = knowledge, cases
@@ -85,15 +120,31 @@ class Teacher:
             return self._dont_know(case.text, rng, recognised, denied, near)
         return self._case(kind, condition, case, recognised, denied, near, rng)
 
-    def _case(self, kind: str, condition: Condition, case: Vignette, recognised: list[str], denied: list[str],
-              near: list[tuple[str, float]], rng: random.Random) -> Lesson:  # fmt: skip
+    def _case(
+        self,
+        kind: str,
+        condition: Condition,
+        case: Vignette,
+        recognised: list[str],
+        denied: list[str],
+        near: list[tuple[str, float]],
+        rng: random.Random,
+    ) -> Lesson:
         own = {self.knowledge.findings[f].name for f in condition.all_findings}
         true = {self.knowledge.findings[f].name for f in case.present} & own
         cited = [name for name in recognised if name in true]
         reasoning = self._reasoning(kind, condition, cited, [d for d in denied if d not in own])
         text, history = self._asked(kind, case.text, condition, rng)
-        return Lesson(kind, condition.id, text, history, prompt_text(recognised, denied, near, False), reasoning,
-                      self._solution(kind, condition), tuple(cited))  # fmt: skip
+        return Lesson(
+            kind,
+            condition.id,
+            text,
+            history,
+            prompt_text(recognised, denied, near, False),
+            reasoning,
+            self._solution(kind, condition),
+            tuple(cited),
+        )
 
     def _natural_lesson(self, kind: str, rng: random.Random) -> Lesson:
         text, condition_id = rng.choice(self._natural)
@@ -117,32 +168,66 @@ class Teacher:
         steps = [f"The question is about {condition.name}."]
         if name != condition.name:
             steps = [f"{_capital(name)} is another name for {condition.name}."]
-        steps += [f"{_capital(condition.name)} is {condition.definition}.", f"Its most telling findings are {core}.",
-                  self._conclusion(kind, condition)]  # fmt: skip
-        return Lesson(kind, condition.id, text, (), prompt_text(said.present, said.denied, near, False, condition.name),
-                      _numbered(steps), self._solution(kind, condition))  # fmt: skip
+        steps += [
+            f"{_capital(condition.name)} is {condition.definition}.",
+            f"Its most telling findings are {core}.",
+            self._conclusion(kind, condition),
+        ]
+        return Lesson(
+            kind,
+            condition.id,
+            text,
+            (),
+            prompt_text(said.present, said.denied, near, False, condition.name),
+            _numbered(steps),
+            self._solution(kind, condition),
+        )
 
     def _outside_lesson(self, rng: random.Random) -> Lesson:
         text = rng.choice(self.cases.chatter) if rng.random() < 0.25 else rng.choice(self._outside)
         said = self._ground(text)
         if rng.random() < 0.6:
             text = f"{text} {rng.choice(QUESTIONS[rng.choice(tuple(QUESTIONS))])}"
-        return self._dont_know(text, rng, list(said.present), list(said.denied), [(n.name, n.probability) for n in said.near],
-                               asked=True)  # fmt: skip
+        return self._dont_know(
+            text, rng, list(said.present), list(said.denied), [(n.name, n.probability) for n in said.near], asked=True
+        )
 
-    def _dont_know(self, text: str, rng: random.Random, recognised: list[str], denied: list[str],
-                   near: list[tuple[str, float]], asked: bool = False) -> Lesson:  # fmt: skip
-        found = f"Findings that I recognise: {_listed(recognised[:4])}." if recognised else "I recognise no finding that I was taught."
-        steps = [found, f"{_capital(near[0][0])} comes nearest of what I know, but does not explain this well.",
-                 "So this is outside what I was taught, and I cannot answer it."]  # fmt: skip
+    def _dont_know(
+        self,
+        text: str,
+        rng: random.Random,
+        recognised: list[str],
+        denied: list[str],
+        near: list[tuple[str, float]],
+        asked: bool = False,
+    ) -> Lesson:
+        found = (
+            f"Findings that I recognise: {_listed(recognised[:4])}."
+            if recognised
+            else "I recognise no finding that I was taught."
+        )
+        steps = [
+            found,
+            f"{_capital(near[0][0])} comes nearest of what I know, but does not explain this well.",
+            "So this is outside what I was taught, and I cannot answer it.",
+        ]
         if not asked:
             text, _ = self._asked("diagnosis", text, None, rng)
         outside = rng.random() < 0.93
-        return Lesson("outside", "", text, (), prompt_text(recognised, denied, near, outside), _numbered(steps), DONT_KNOW,
-                      tuple(recognised[:4]))  # fmt: skip
+        return Lesson(
+            "outside",
+            "",
+            text,
+            (),
+            prompt_text(recognised, denied, near, outside),
+            _numbered(steps),
+            DONT_KNOW,
+            tuple(recognised[:4]),
+        )
 
-    def _asked(self, kind: str, case: str, condition: Condition | None,
-               rng: random.Random) -> tuple[str, tuple[tuple[str, str], ...]]:  # fmt: skip
+    def _asked(
+        self, kind: str, case: str, condition: Condition | None, rng: random.Random
+    ) -> tuple[str, tuple[tuple[str, str], ...]]:
         """The case with its question; now and then as the second turn after a first one about the diagnosis."""
         question = rng.choice(QUESTIONS[kind])
         if condition and kind != "diagnosis" and rng.random() < 0.25:
@@ -191,13 +276,15 @@ class Teacher:
         }[kind]
 
     def _solution(self, kind: str, condition: Condition) -> str:
-        return _capital({
-            "diagnosis": condition.name,
-            "definition": f"{condition.name} is {condition.definition}.",
-            "test": condition.test,
-            "treatment": condition.treatment,
-            "mechanism": f"{condition.mechanism}.",
-        }[kind])  # fmt: skip
+        return _capital(
+            {
+                "diagnosis": condition.name,
+                "definition": f"{condition.name} is {condition.definition}.",
+                "test": condition.test,
+                "treatment": condition.treatment,
+                "mechanism": f"{condition.mechanism}.",
+            }[kind]
+        )
 
     def _imitated(self, present: Sequence[str], rng: random.Random) -> list[str]:
         """The findings as a recogniser might see them: some missing, some wrong."""

@@ -20,6 +20,7 @@ from medchat.records import Message
 from train.demo.lessons import Lesson, Teacher
 from train.demo.tokenizer import CONTEXT_TOKENS
 
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """tokens: budget. batch_tokens: a step's. learning_rate falls linearly over the last `decay` of the budget."""
@@ -58,8 +59,11 @@ Sequence = tuple[list[int], list[float]]
 
 def encode_chat(tokenizer: PreTrainedTokenizerFast, lesson: Lesson, answer: str, prompt_weight: float) -> Sequence:
     """Token ids and loss weights of a chat in which the last answer is learnt, and the prompt by its weight."""
-    messages = [asdict(Message(*turn)) for question, reply in lesson.history
-                for turn in (("user", question), ("assistant", reply))]  # fmt: skip
+    messages = [
+        asdict(Message(*turn))
+        for question, reply in lesson.history
+        for turn in (("user", question), ("assistant", reply))
+    ]
     messages.append(asdict(Message("user", f"{lesson.question_text}\n\n{lesson.grounding_text}")))
     prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -76,7 +80,9 @@ def encode_prose(tokenizer: PreTrainedTokenizerFast, text: str) -> Sequence:
 def prose(lesson: Lesson, rng: random.Random) -> str:
     """The reasoning and answer as running text without numbers and tags."""
     text = " ".join(line.partition(". ")[2] for line in lesson.reasoning.splitlines())
-    return rng.choice((f"{text} Answer: {lesson.solution}", f"{text} Therefore: {lesson.solution}", f"{lesson.solution}. {text}"))
+    return rng.choice(
+        (f"{text} Answer: {lesson.solution}", f"{text} Therefore: {lesson.solution}", f"{lesson.solution}. {text}")
+    )
 
 
 def base_sequence(tokenizer: PreTrainedTokenizerFast, teacher: Teacher, rng: random.Random) -> Sequence:
@@ -98,7 +104,9 @@ def answer_sequence(tokenizer: PreTrainedTokenizerFast, teacher: Teacher, rng: r
 SEQUENCES = {"base": base_sequence, "answer": answer_sequence}
 
 
-def batches(sequences: Iterator[Sequence], batch_tokens: int, rng: random.Random) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def batches(
+    sequences: Iterator[Sequence], batch_tokens: int, rng: random.Random
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Right-padded ids (B, T) and weights (B, T) of sequences of like length, about batch_tokens a batch."""
     while True:
         pool = sorted((next(sequences) for _ in range(640)), key=lambda s: len(s[0]))
@@ -139,8 +147,15 @@ def optimizers(model: LlamaForCausalLM, learning_rate: float) -> list[torch.opti
     ]
 
 
-def train_stage(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, teacher: Teacher, stage: Stage, seed: int,
-                run_dir: Path, report: Callable[[str], None]) -> None:  # fmt: skip
+def train_stage(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    teacher: Teacher,
+    stage: Stage,
+    seed: int,
+    run_dir: Path,
+    report: Callable[[str], None],
+) -> None:
     """Train the model for the stage's budget; resumes from the run directory's checkpoint of this stage.
 
     Appends step, loss, learning rate and tokens/s to progress.jsonl every 20 steps.
@@ -177,10 +192,19 @@ def train_stage(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tea
         smooth = loss.item() if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss.item()
         if step % 20 == 0:
             rate = (tokens - first_tokens) / (time.monotonic() - started)
-            left_s = (stage.tokens - tokens) / rate
-            report(f"{stage.name}: step {step}, {share:.0%}, loss {smooth:.3f}, {rate:,.0f} tokens/s, {left_s / 60:.0f} min left")
-            line = {"stage": stage.name, "step": step, "tokens": tokens, "loss": smooth, "learning_rate": stage.learning_rate * factor,
-                    "tokens_per_s": rate}  # fmt: skip
+            left_min = (stage.tokens - tokens) / rate / 60
+            report(
+                f"{stage.name}: step {step}, {share:.0%}, loss {smooth:.3f}, "
+                f"{rate:,.0f} tokens/s, {left_min:.0f} min left"
+            )
+            line = {
+                "stage": stage.name,
+                "step": step,
+                "tokens": tokens,
+                "loss": smooth,
+                "learning_rate": stage.learning_rate * factor,
+                "tokens_per_s": rate,
+            }
             with (run_dir / "progress.jsonl").open("a") as progress:
                 progress.write(json.dumps(line) + "\n")
         if step % 200 == 0:
@@ -188,7 +212,12 @@ def train_stage(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, tea
     _save_checkpoint(checkpoint, model, both, step, tokens)
 
 
-def _save_checkpoint(path: Path, model: LlamaForCausalLM, both: list[torch.optim.Optimizer], step: int, tokens: int) -> None:
+def _save_checkpoint(
+    path: Path, model: LlamaForCausalLM, both: list[torch.optim.Optimizer], step: int, tokens: int
+) -> None:
     partial = path.with_suffix(".partial")
-    torch.save({"model": model.state_dict(), "optimizers": [o.state_dict() for o in both], "step": step, "tokens": tokens}, partial)
+    torch.save(
+        {"model": model.state_dict(), "optimizers": [o.state_dict() for o in both], "step": step, "tokens": tokens},
+        partial,
+    )
     partial.replace(path)

@@ -1,27 +1,43 @@
 """Synthetic cases: which findings a case has, and how it is told."""
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from medchat.knowledge import HE, I, SHE, Condition, Finding, Knowledge, Person, say
+from medchat.knowledge import HE, SHE, Condition, Finding, I, Knowledge, Person, is_held_out, say
 
 SPLITS = ("train", "combinations", "wordings")
-HELD_OUT_SHARE = 8  # one combination of findings in eight is never trained on
 
 _DURATIONS = {
-    "sudden": ("since an hour ago", "since this morning", "for 40 minutes", "for two hours", "that began suddenly today"),
+    "sudden": (
+        "since an hour ago",
+        "since this morning",
+        "for 40 minutes",
+        "for two hours",
+        "that began suddenly today",
+    ),
     "acute": ("for two days", "since yesterday", "since this morning", "for 3 days", "for several hours", "x 2 days"),
     "subacute": ("for two weeks", "for 10 days", "for the past three weeks", "for a month", "x 3 weeks"),
     "chronic": ("for six months", "for over a year", "over the last few months", "for 8 months", "for years", "x 6/12"),
 }
-_ARRIVES = ("presents with", "comes in with", "complains of", "has", "reports", "is seen for", "is referred with",
-            "attends with", "is brought in with", "describes")  # fmt: skip
+_ARRIVES = (
+    "presents with",
+    "comes in with",
+    "complains of",
+    "has",
+    "reports",
+    "is seen for",
+    "is referred with",
+    "attends with",
+    "is brought in with",
+    "describes",
+)
 _I_ARRIVE = ("I have", "I've had", "I am suffering from", "I keep having", "I came because of", "I've been getting")
-_RELATIVES = {"male": ("husband", "father", "brother", "son", "grandfather"),
-              "female": ("wife", "mother", "sister", "daughter", "grandmother")}  # fmt: skip
+_RELATIVES = {
+    "male": ("husband", "father", "brother", "son", "grandfather"),
+    "female": ("wife", "mother", "sister", "daughter", "grandmother"),
+}
 _ASKERS = ("teacher", "farmer", "nurse", "driver", "office worker", "builder", "shop assistant", "cook", "electrician")
 _SMALL_WORDS = frozenset("a an the of is has and with in on at that been was he she his her".split())
 
@@ -57,14 +73,9 @@ def sample_findings(knowledge: Knowledge, condition: Condition, rng: random.Rand
     return (*condition.core, *condition.findings[:3])
 
 
-def is_held_out(condition: Condition, findings: Sequence[str]) -> bool:
-    """Whether this combination belongs to the test set of unseen combinations; stable over runs."""
-    key = condition.id + "|" + " ".join(sorted(findings))
-    return hashlib.sha256(key.encode()).digest()[0] % HELD_OUT_SHARE == 0
-
-
-def vignette(knowledge: Knowledge, condition: Condition, split: str, rng: random.Random,
-             filler: Sequence[str]) -> Vignette:  # fmt: skip
+def vignette(
+    knowledge: Knowledge, condition: Condition, split: str, rng: random.Random, filler: Sequence[str]
+) -> Vignette:
     """A case of this condition; split says which combinations and which wordings it is made of."""
     for _ in range(80):
         findings = sample_findings(knowledge, condition, rng)
@@ -75,11 +86,12 @@ def vignette(knowledge: Knowledge, condition: Condition, split: str, rng: random
 
 
 class _Teller:
-    def __init__(self, knowledge: Knowledge, condition: Condition, split: str, rng: random.Random,
-                 filler: Sequence[str]):  # fmt: skip
+    def __init__(
+        self, knowledge: Knowledge, condition: Condition, split: str, rng: random.Random, filler: Sequence[str]
+    ):
         self.knowledge, self.condition, self.split, self.rng, self.filler = knowledge, condition, split, rng, filler
         self.age = rng.randint(*condition.ages)
-        self.sex = condition.sexes if condition.sexes != "any" else rng.choice(("male", "female"))
+        self.sex: str = condition.sexes if condition.sexes != "any" else rng.choice(("male", "female"))
         first_person = self.age >= 14 and rng.random() < 0.22
         self.person: Person = I if first_person else (HE if self.sex == "male" else SHE)
 
@@ -123,14 +135,29 @@ class _Teller:
         age, rng = self.age, self.rng
         if self.person is I:
             noun = self.sex if rng.random() < 0.3 else ("man" if self.sex == "male" else "woman")
-            return rng.choice((f"I am a {age} year old {noun}.", f"I'm {age}, {self.sex}.", f"{age}{self.sex[0]} here.",
-                               f"{age} yo {noun}.", ""))  # fmt: skip
+            return rng.choice(
+                (
+                    f"I am a {age} year old {noun}.",
+                    f"I'm {age}, {self.sex}.",
+                    f"{age}{self.sex[0]} here.",
+                    f"{age} yo {noun}.",
+                    "",
+                )
+            )
         noun = {"male": "boy" if age < 16 else "man", "female": "girl" if age < 16 else "woman"}[self.sex]
         article = "an" if str(age)[0] == "8" or age in (11, 18) else "a"
-        choices = [f"{article} {age}-year-old {noun}"] * 4 + [f"{article} {age} year old {noun}", f"{age}{self.sex[0].upper()}",
-                   f"{age} yo {noun}", f"{noun} aged {age}", f"{age} y/o {self.sex}"]  # fmt: skip
+        choices = [f"{article} {age}-year-old {noun}"] * 4 + [
+            f"{article} {age} year old {noun}",
+            f"{age}{self.sex[0].upper()}",
+            f"{age} yo {noun}",
+            f"{noun} aged {age}",
+            f"{age} y/o {self.sex}",
+        ]
         if age > 20:
-            choices += [f"my {age} year old {rng.choice(_RELATIVES[self.sex])}", f"a {age}-year-old {rng.choice(_ASKERS)}"]
+            choices += [
+                f"my {age} year old {rng.choice(_RELATIVES[self.sex])}",
+                f"a {age}-year-old {rng.choice(_ASKERS)}",
+            ]
         return rng.choice(choices)
 
     def _opening(self, body: list[str], findings: Sequence[str]) -> list[str]:
@@ -152,8 +179,16 @@ class _Teller:
             return [f"{who} {rng.choice(_ARRIVES)} {listed}{' ' + duration if duration else ''}."]
         if self.person is I:
             return [who]
-        return [rng.choice((f"{who}.", f"{who} comes to the clinic.", f"{who} is seen in the emergency department.",
-                            f"{who}, unwell {duration}." if duration else f"{who} is unwell."))]  # fmt: skip
+        return [
+            rng.choice(
+                (
+                    f"{who}.",
+                    f"{who} comes to the clinic.",
+                    f"{who} is seen in the emergency department.",
+                    f"{who}, unwell {duration}." if duration else f"{who} is unwell.",
+                )
+            )
+        ]
 
     def _grouped(self, phrases: Sequence[str], marked: dict[str, str]) -> list[str]:
         """Noun phrases joined by kind of finding; a group that can open the case starts with \\x03."""
@@ -168,14 +203,43 @@ class _Teller:
             if kind == "symptom" or (kind == "history" and "symptom" not in groups and rng.random() < 0.4):
                 out.append("\x03" + listed)
             elif kind == "history":
-                out.append(rng.choice((f"{he} {has} {listed}.", f"Background: {listed}.", f"PMH: {listed}.",
-                                       f"History of {listed}.", f"There is {listed} in the history.")))  # fmt: skip
+                out.append(
+                    rng.choice(
+                        (
+                            f"{he} {has} {listed}.",
+                            f"Background: {listed}.",
+                            f"PMH: {listed}.",
+                            f"History of {listed}.",
+                            f"There is {listed} in the history.",
+                        )
+                    )
+                )
             elif kind == "sign":
-                out.append(rng.choice((f"On examination there is {listed}.", f"Examination shows {listed}.", f"O/E: {listed}.",
-                                       f"Exam reveals {listed}.", f"They found {listed}.", f"{listed}.")))  # fmt: skip
+                out.append(
+                    rng.choice(
+                        (
+                            f"On examination there is {listed}.",
+                            f"Examination shows {listed}.",
+                            f"O/E: {listed}.",
+                            f"Exam reveals {listed}.",
+                            f"They found {listed}.",
+                            f"{listed}.",
+                        )
+                    )
+                )
             else:
-                out.append(rng.choice((f"Tests show {listed}.", f"Investigations: {listed}.", f"Results: {listed}.",
-                                       f"Work-up shows {listed}.", f"{listed}.", f"Bloods and imaging: {listed}.")))  # fmt: skip
+                out.append(
+                    rng.choice(
+                        (
+                            f"Tests show {listed}.",
+                            f"Investigations: {listed}.",
+                            f"Results: {listed}.",
+                            f"Work-up shows {listed}.",
+                            f"{listed}.",
+                            f"Bloods and imaging: {listed}.",
+                        )
+                    )
+                )
         return out
 
     def _denied(self, findings: Sequence[str]) -> tuple[str, ...]:
@@ -191,8 +255,16 @@ class _Teller:
         he = _capital(self.person.he)
         if self.person is I:
             return self.rng.choice((f"No {said}.", f"I don't have {said}.", f"I have no {said}."))
-        return self.rng.choice((f"No {said}.", f"{he} denies {said}.", f"There is no {said}.", f"{he} has no {said}.",
-                                f"Negative for {said}.", f"Without {said}."))  # fmt: skip
+        return self.rng.choice(
+            (
+                f"No {said}.",
+                f"{he} denies {said}.",
+                f"There is no {said}.",
+                f"{he} has no {said}.",
+                f"Negative for {said}.",
+                f"Without {said}.",
+            )
+        )
 
     def _noise(self, text: str) -> str:
         rng = self.rng
@@ -225,11 +297,13 @@ def _mistype(text: str, rng: random.Random) -> str:
     for i, word in enumerate(words):
         if len(word) > 4 and word.isalpha() and rng.random() < 0.07:
             at = rng.randrange(1, len(word) - 1)
-            words[i] = rng.choice((
-                word[:at] + word[at + 1 :],
-                word[:at] + word[at + 1] + word[at] + word[at + 2 :],
-                word[:at] + word[at] + word[at:],
-            ))  # fmt: skip
+            words[i] = rng.choice(
+                (
+                    word[:at] + word[at + 1 :],
+                    word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+                    word[:at] + word[at] + word[at:],
+                )
+            )
     return " ".join(words)
 
 

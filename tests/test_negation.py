@@ -1,0 +1,37 @@
+"""Which words of a case are denied."""
+
+import pytest
+
+from medchat.negation import negated_spans, without
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "gone"),
+    [
+        ("No fever or cough.", [], ["fever", "cough"]),
+        ("No fever but a dry cough.", ["dry cough"], ["fever"]),
+        (
+            "She denies chest pain, palpitations and fainting. She has a rash.",
+            ["rash"],
+            ["chest pain", "palpitations", "fainting"],
+        ),
+        ("No fever, he has a headache.", ["headache"], ["fever"]),
+        ("Without weight loss; night sweats for weeks.", ["night sweats"], ["weight loss"]),
+        ("Troponin negative. Crushing chest pain.", ["chest pain"], ["Troponin"]),
+        ("I haven't had any vomiting but my belly hurts.", ["belly hurts"], ["vomiting"]),
+        ("There is no history of asthma and his legs are swollen.", ["legs are swollen"], ["asthma"]),
+        ("He cannot lie flat at night.", ["cannot lie flat"], []),
+        ("Negative for jaundice. Itching all over.", ["Itching"], ["jaundice"]),
+    ],
+)
+def test_denied_words_are_found_and_the_others_kept(text: str, kept: list[str], gone: list[str]) -> None:
+    left = without(text, negated_spans(text))
+    for words in kept:
+        assert words in left
+    for words in gone:
+        assert words not in left
+
+
+def test_what_stays_keeps_its_place() -> None:
+    text = "No fever but a cough."
+    assert without(text, negated_spans(text)).index("cough") == text.index("cough")
