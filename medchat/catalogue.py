@@ -21,7 +21,7 @@ class ModelSpec:
     """One model. id: its stable key. path: its GGUF file. n_ctx: tokens of prompt and answer together.
 
     limits: what it cannot do, in plain words. demo: one of the bundled teaching models. grounded: it is
-    told what was recognised in the case. sha256: of the file, "" where it is not known.
+    told what was recognised in the case.
     """
 
     id: str
@@ -37,7 +37,6 @@ class ModelSpec:
     system_prompt: str = ""
     demo: bool = False
     grounded: bool = False
-    sha256: str = ""
 
 
 def _known_format(name: str) -> str:
@@ -76,7 +75,6 @@ class _Model(_Schema):
     system_prompt: str = ""
     demo: bool = False
     grounded: bool = False
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class _File(_Schema):

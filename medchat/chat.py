@@ -174,7 +174,7 @@ class ChatService:
 
     def _store_model(self, spec: ModelSpec) -> None:
         if spec.id not in self._stored_models:
-            self._store.add_model(ModelRecord(spec.id, spec.name, revision=spec.sha256, format=spec.answer_format))
+            self._store.add_model(ModelRecord(spec.id, spec.name, format=spec.answer_format))
             self._stored_models.add(spec.id)
 
     def _idle_answers(self, owner: str, conversation_id: str) -> list[AnswerRecord]:

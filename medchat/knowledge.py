@@ -325,9 +325,9 @@ def load_cases(knowledge: Knowledge, folder: Path = ASSETS / "knowledge" / "case
             if condition not in knowledge.conditions:
                 line = lines["cases", condition]
                 raise KnowledgeError(f"{path.name}:{line}: cases of the unknown condition {condition!r}.")
-        for name, texts in parsed.cases.items():
-            known[name] = known.get(name, ()) + texts
-        outside |= parsed.outside
+        for merged, more in ((known, parsed.cases), (outside, parsed.outside)):
+            for name, texts in more.items():
+                merged[name] = merged.get(name, ()) + texts
         chatter += parsed.chatter
         filler += parsed.filler
     if not (known and outside and chatter and filler):

@@ -22,6 +22,7 @@ from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
 MAX_CHARS = 20_000
 GROUNDING_PATIENCE_S = 10.0
 STEP_S = 0.1  # how soon a stop is noticed while waiting for the grounding
+NEW_CASE_WORDS = 20  # from this length on a later turn may be another case
 CHECK_AFTER_MS = 100.0  # a fast answer ends before its reasoning is checked, so that it is not held up
 EMPTY = "Please type a case or a question."
 CONTEXT_FULL = "The answer fills the model's context and cannot go on; start a new conversation for more."
@@ -333,7 +334,7 @@ def _wait_for_grounding(live: LiveAnswer, spec: ModelSpec, grounding: GroundingS
 def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder | None) -> Case:
     """The case, recognised if there is a Grounder; the prompt, with as much of the history as fits, is in `live`."""
     spec, history, left_out = replace(turn.spec, sampling=turn.sampling), turn.history, 0
-    case = _case_of(turn, history)
+    case = _case_of(turn, history, grounder)
     told = live.ground(grounder, case).prompt_text() if grounder else ""
     if history:
         history, left_out = fit_history(
@@ -342,7 +343,7 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
             n_ctx=min(spec.n_ctx, backend.n_ctx),
         )  # fmt: skip
     if left_out:
-        case = _case_of(turn, history)
+        case = _case_of(turn, history, grounder)
         told = live.ground(grounder, case).prompt_text() if grounder else ""
     notes = [NOT_RECOGNISED] if spec.grounded and grounder is None else []
     if left_out:
@@ -352,10 +353,20 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
     return case
 
 
-def _case_of(turn: Turn, history: Sequence[tuple[str, str]]) -> Case:
-    """All that the user said in these turns and this one: "and the treatment?" is about the case told before."""
+def _case_of(turn: Turn, history: Sequence[tuple[str, str]], grounder: Grounder | None) -> Case:
+    """All that the user said in these turns and this one: "and the treatment?" is about the case told before.
+
+    A turn that tells a case of its own, or asks about a condition by its name, stands alone.
+    """
+    own = case_text(turn.question, turn.context)
+    if grounder and history and _stands_alone(grounder.ground(own), own):
+        return Case(own, 0)
     earlier = "".join(f"{asked}\n\n" for asked, _ in history)
-    return Case(earlier + case_text(turn.question, turn.context), len(earlier))
+    return Case(earlier + own, len(earlier))
+
+
+def _stands_alone(said: Grounding, text: str) -> bool:
+    return bool(said.asked_about) or (len(text.split()) >= NEW_CASE_WORDS and len(said.present) >= 2)
 
 
 def _stream(live: LiveAnswer, request: Request, backend: Backend) -> Iterator[None]:

@@ -58,7 +58,7 @@ def test_every_field_of_an_entry_arrives(tmp_path: Path) -> None:
     assert spec.path == ROOT / "models/tiny.gguf"
     assert spec.sampling == Sampling(64, 0.5, 0.9, 40, 7)
     assert spec.limits == ("Knows nothing.", "Speaks English.")
-    assert (spec.system_prompt, spec.demo, spec.grounded, spec.sha256) == ("", False, False, "")
+    assert (spec.system_prompt, spec.demo, spec.grounded) == ("", False, False)
 
 
 @pytest.mark.parametrize(

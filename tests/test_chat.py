@@ -604,3 +604,24 @@ def test_a_conversation_is_named_after_its_first_question(start: Start) -> None:
     (conversation,) = chat._store.conversations_of("ada")
     assert conversation.title.startswith("Fever and cough cough")
     assert len(conversation.title) <= 60
+
+
+NEW_CASE = (
+    "Now another patient, a man of 60 who works in a shop and came with his wife: he has had a cough and a fever since "
+    "last week."
+)
+
+
+@pytest.mark.parametrize(
+    ("second", "recognised"),
+    [("And the first treatment?", {"rash"}), (NEW_CASE, {"cough", "fever"})],
+)
+def test_a_follow_up_is_read_with_the_case_before_it_and_a_new_case_alone(
+    start: Start, second: str, recognised: set[str]
+) -> None:
+    chat = start(Recording((REPLY, REPLY)))
+    first = chat.ask("ann", "A rash on both arms.")
+    end_of(first)
+    view = end_of(chat.ask("ann", second, conversation_id=first.conversation_id))
+    assert view.grounding is not None
+    assert set(view.grounding.present) == recognised

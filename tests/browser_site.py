@@ -1,0 +1,223 @@
+"""What the browser tests stand on: the app in a process of its own, Chromium, and what people do on the page."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+from browser_app import SHARED_HOST
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+
+from medchat.settings import ROOT, Settings
+from medchat.store import AnswerRecord, Store
+from medchat.ui.common import owner_of
+
+PATIENCE_MS = 30_000
+CHROMIUM = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP {SHARED_HOST} 127.0.0.1",
+)  # fmt: skip
+
+
+@dataclass
+class Site:
+    """A running app. settings: as its process has them, as far as they tell who owns what."""
+
+    process: "subprocess.Popen[str]"
+    settings: Settings
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.port}/"
+
+    def wait_for(self, part: str, state: str) -> None:
+        """Returns once /healthz says this of a part, so that no test has to wait for it."""
+        for _ in range(600):
+            with urllib.request.urlopen(f"{self.url}healthz", timeout=10) as answer:
+                if json.load(answer)[part] == state:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"{part} is not {state} after a minute")
+
+    @property
+    def worker_pid(self) -> int:
+        """The process in which llama.cpp runs."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child.pid for child in children if "medchat.backends.engine" in child.cmdline())
+
+    def answers(self, page: Page) -> list[AnswerRecord]:
+        """What the store has of the conversation that this page's owner used last."""
+        cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+        owner = owner_of(self.settings, SimpleNamespace(cookies=cookies))  # type: ignore[arg-type]
+        with closing(Store(self.settings.db_url)) as store:
+            latest = store.latest_conversation(owner)
+            return store.answers_of(owner, latest.id) if latest else []
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command: list[str], settings: Settings) -> Iterator[Site]:
+    """The app started by this command, which prints a line once it answers."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
+    with (settings.data_dir.with_suffix(".log")).open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline(), f"the app did not start: see {log.name}"
+            site = Site(process, settings)
+            site.wait_for("grounding", "ready")
+            yield site
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def bundled_site(folder: Path) -> Iterator[Site]:
+    """`python app.py` as everybody starts it."""
+    port = free_port()
+    command = ["app.py", "--port", str(port), "--data-dir", str(folder / "data")]
+    with running(command, Settings(folder / "data", port=port)) as site:
+        site.wait_for("engine", "ready")
+        yield site
+
+
+@contextmanager
+def scripted_site(folder: Path, port: int | None = None) -> Iterator[Site]:
+    """The app with scripted answers; each browser is somebody else to it."""
+    port = port or free_port()
+    command = ["tests/browser_app.py", str(port), str(folder / "data")]
+    with running(command, Settings(folder / "data", port=port, allowed_hosts=(SHARED_HOST,))) as site:
+        yield site
+
+
+@contextmanager
+def slowed(pid: int) -> Iterator[None]:
+    """Lets the process run only for moments, until the block ends or the process does."""
+    over = threading.Event()
+
+    def brake() -> None:
+        try:
+            while not over.is_set():
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.1)
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.003)
+        except ProcessLookupError:
+            pass
+
+    thread = threading.Thread(target=brake)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+
+
+@dataclass
+class Watched:
+    """Pages of one browser, and what they did that nobody should see."""
+
+    browser: Browser
+    foreign: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+    def open(self, url: str, **options: Any) -> Page:
+        """A page of somebody new."""
+        context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        context.set_default_timeout(PATIENCE_MS)
+        return self.visit(context.new_page(), url)
+
+    def visit(self, page: Page, url: str) -> Page:
+        """The page, watched, at this address."""
+        own = urlsplit(url).netloc
+        page.on("request", lambda request: self._check(request.url, own))
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        page.goto(url)
+        is_restored(page)
+        return page
+
+    def _check(self, url: str, own: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != own:
+            self.foreign.append(url)
+
+    def close(self) -> None:
+        for context in self.browser.contexts:
+            context.close()
+
+
+def is_restored(page: Page) -> None:
+    """Waits until the page shows what the server remembers of its owner."""
+    expect(page.locator("#chat-status [role=status]")).not_to_be_empty(timeout=PATIENCE_MS)
+
+
+def field_of(page: Page) -> Locator:
+    return page.locator("#chat-question textarea")
+
+
+def ask(page: Page, question: str) -> None:
+    field_of(page).fill(question)
+    field_of(page).press("Enter")
+
+
+def shows(page: Page, phase: str) -> Locator:
+    """The last answer, once it is in this phase (or in one of several, separated by |)."""
+    wanted = ", ".join(f"#chat-live .mc-turn[data-phase={one}]" for one in phase.split("|"))
+    turn = page.locator(wanted)
+    expect(turn).to_be_visible(timeout=PATIENCE_MS)
+    return turn
+
+
+def has_steps(page: Page, at_least: int) -> None:
+    """Waits until so many steps of the reasoning are written."""
+    step = page.locator("#chat-live .mc-steps li").nth(at_least - 1)
+    expect(step).to_be_attached(timeout=PATIENCE_MS)
+
+
+def choose_model(page: Page, name: str) -> None:
+    """Picks a model and waits until the page says what it is."""
+    page.locator("#chat-model input").click()
+    page.get_by_role("option", name=name, exact=True).click()
+    expect(page.locator("#chat-model input")).to_have_value(name)
+
+
+def words(element: Locator) -> str:
+    """The text of an element as people see it, in one line."""
+    text: str = element.evaluate(
+        "element => { const copy = element.cloneNode(true);"
+        " copy.querySelectorAll('.mc-vh').forEach(hidden => hidden.remove()); return copy.textContent; }"
+    )
+    return re.sub(r"\s+", " ", text).strip()

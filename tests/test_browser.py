@@ -1,0 +1,327 @@
+"""The chat in a browser, as people use it: headless Chromium against the served app."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser_app import ATTACK, FIRST, N_STEPS, SHARED_HOST
+from browser_site import (
+    Site,
+    Watched,
+    ask,
+    bundled_site,
+    choose_model,
+    field_of,
+    has_steps,
+    is_restored,
+    launch,
+    scripted_site,
+    shows,
+    slowed,
+    words,
+)
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+pytestmark = pytest.mark.browser
+
+CASE = (
+    "A 54-year-old man woke at night with a hot, red, very painful big toe after a dinner with plenty of beer. "
+    "No injury, no fever. What is the most likely diagnosis?"
+)
+STOPWATCH = """() => {
+  window.times = {};
+  document.querySelector("#chat-stop").addEventListener("click", () => { times.pressed ??= performance.now(); }, true);
+  new MutationObserver(() => {
+    if (document.querySelector("#chat-live [data-phase=stopped]")) times.stopped ??= performance.now();
+  }).observe(document, { subtree: true, childList: true, attributes: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright, launch(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`python app.py`, whose bundled model answers at once."""
+    with bundled_site(tmp_path_factory.mktemp("bundled")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The app with answers that take some seconds."""
+    with scripted_site(tmp_path_factory.mktemp("scripted")) as site:
+        yield site
+
+
+@pytest.fixture
+def watched(chromium: Browser) -> Iterator[Watched]:
+    """Browsers of a test; no request of theirs may leave this machine, and nothing may run that was only written."""
+    pages = Watched(chromium)
+    yield pages
+    pages.close()
+    assert pages.foreign == []
+    assert pages.dialogs == []
+
+
+def test_a_case_is_answered_reasoning_first_and_then_the_solution(bundled: Site, watched: Watched) -> None:
+    page = watched.open(bundled.url)
+
+    ask(page, CASE)
+
+    turn = shows(page, "done")
+    assert words(turn.locator(".mc-words")) == CASE
+    expect(turn.locator("mark.mc-present")).not_to_have_count(0)
+    assert "fever" in words(turn.locator("mark.mc-denied").last)
+    assert "Near conditions" in words(turn.locator(".mc-recognised"))
+    reasoning = turn.locator("details.mc-reasoning")
+    expect(reasoning).not_to_have_attribute("open", "")
+    assert "step" in words(reasoning.locator("summary"))
+    expect(reasoning.locator("ol.mc-steps li")).not_to_have_count(0)
+    expect(turn.locator(".mc-solution p")).to_be_visible()
+    print_ = words(turn.locator(".mc-print"))
+    for expected in ("MedChat Demo", "first token after", "tokens", "tokens/s", "in all"):
+        assert expected in print_
+    expect(field_of(page)).to_have_value("")
+    expect(page.locator("#chat-send")).to_be_visible()
+    expect(page.locator("#chat-stop")).to_be_hidden()
+    assert watched.complaints == []
+
+
+def test_an_example_fills_the_field_and_waits_for_send(bundled: Site, watched: Watched) -> None:
+    page = watched.open(bundled.url)
+    page.locator("#chat-new").click()
+
+    page.locator("#chat-example-5").click()
+
+    expect(field_of(page)).to_have_value("What is gout?")
+    page.locator("#chat-send").click()
+    assert words(shows(page, "done").locator(".mc-words")) == "What is gout?"
+
+
+def test_the_limits_and_the_known_conditions_are_a_click_away(bundled: Site, watched: Watched) -> None:
+    page = watched.open(bundled.url)
+
+    page.get_by_role("button", name="What it knows").click()
+
+    expect(page.locator("#chat-known")).to_contain_text("never for the care of a patient")
+    assert page.locator("#chat-known .mc-known li").count() >= 60
+
+
+def test_regenerate_shows_another_version_and_keeps_the_first(bundled: Site, watched: Watched) -> None:
+    page = watched.open(bundled.url)
+    ask(page, CASE)
+    first = shows(page, "done").get_attribute("data-answer")
+
+    page.locator("#chat-regenerate").click()
+
+    expect(page.locator("#chat-live .mc-version")).to_have_text("version 2 of 2")
+    second = shows(page, "done").get_attribute("data-answer")
+    kept = bundled.answers(page)[-2:]
+    assert [answer.id for answer in kept] == [first, second]
+    assert [answer.status for answer in kept] == ["done", "done"]
+    assert kept[0].solution
+
+
+def test_a_killed_engine_is_one_clear_line_and_the_next_question_is_answered(bundled: Site, watched: Watched) -> None:
+    page = watched.open(bundled.url)
+    page.locator("#chat-new").click()
+    worker = bundled.worker_pid
+    with slowed(worker):
+        ask(page, CASE)
+        shows(page, "reasoning|solution")
+        os.kill(worker, signal.SIGKILL)
+        turn = shows(page, "failed")
+
+    line = "The model stopped unexpectedly; your text is kept. Please ask again: a new one is started."
+    expect(turn.locator(".mc-failed")).to_have_text(f"Failed {line}")
+    expect(turn.locator(".mc-reasoning, .mc-solution").first).to_be_visible()
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    ask(page, "What is gout?")
+    shows(page, "done")
+    assert [answer.status for answer in bundled.answers(page)] == ["failed", "done"]
+
+
+@pytest.mark.parametrize("by", ["click", "Escape"])
+def test_stop_takes_effect_at_once_and_keeps_what_is_written(by: str, scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url)
+    ask(page, CASE)
+    has_steps(page, 3)
+    page.evaluate(STOPWATCH)
+
+    if by == "click":
+        page.locator("#chat-stop").click()
+    else:
+        page.keyboard.press(by)
+
+    turn = shows(page, "stopped")
+    took_s = page.evaluate("(times.stopped - times.pressed) / 1000")
+    print(f"{by}: stopped after {took_s:.3f} s")
+    assert took_s < 1  # 0.3 s where nothing else keeps the processor busy
+    [answer] = scripted.answers(page)
+    assert answer.status == "stopped"
+    assert len(answer.raw) > 200
+    assert FIRST.startswith(answer.raw)
+    assert answer.raw != FIRST
+    assert "2. Point 2".removeprefix("2. ") in words(turn.locator(".mc-reasoning"))
+    expect(page.locator("#chat-send")).to_be_visible()
+
+
+def test_an_answer_goes_on_while_its_page_is_reloaded(scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url)
+    ask(page, CASE)
+    has_steps(page, 2)
+
+    page.reload()
+
+    shows(page, "reasoning|solution")
+    turn = shows(page, "done")
+    expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
+    expect(turn.locator(".mc-solution p")).to_have_text("Gout, which came first.")
+    assert words(turn.locator(".mc-words")) == CASE
+
+
+def test_two_browsers_at_once_get_their_own_answers_and_see_no_others(scripted: Site, watched: Watched) -> None:
+    address = f"http://{SHARED_HOST}:{scripted.settings.port}/"
+    pages = [watched.open(address) for _ in range(2)]
+    for page, question in zip(pages, ["Ann has a red toe.", "Bob has a red toe."], strict=True):
+        choose_model(page, "Turns")
+        ask(page, question)
+
+    for page in pages:
+        expect(page.locator("#chat-live [data-phase=reasoning]")).to_be_visible()  # both at the same time
+    turns = [shows(page, "done") for page in pages]
+
+    assert [words(turn.locator(".mc-words")) for turn in turns] == ["Ann has a red toe.", "Bob has a red toe."]
+    solutions = [words(turn.locator(".mc-solution p")) for turn in turns]
+    assert solutions == ["Gout, which came first.", "Gout, which came second."]
+    for page, turn, own in zip(pages, turns, ["Ann", "Bob"], strict=True):
+        expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
+        page.reload()
+        shows(page, "done")
+        page.locator("#chat-conversations input").click()
+        assert page.get_by_role("option").all_text_contents() == [f"{own} has a red toe."]
+
+
+@pytest.mark.parametrize("without_csp", [False, True])
+def test_markup_in_questions_and_answers_stays_text(without_csp: bool, scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url, bypass_csp=without_csp)
+    choose_model(page, "Hostile")
+    page.get_by_role("button", name="Patient context").click()
+    page.locator("#chat-context textarea").fill(ATTACK)
+    ask(page, ATTACK)
+    shows(page, "done")
+
+    page.reload()  # and as it comes back from the store
+
+    turn = shows(page, "done")
+    turn.locator("summary").click()
+    for part in (".mc-words", ".mc-context", ".mc-steps li >> nth=1", ".mc-solution p"):
+        element = turn.locator(part)
+        assert ATTACK in words(element)
+        element.click()
+    page.locator("#chat-conversations input").click()
+    expect(page.get_by_role("option").first).to_contain_text("<script>")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hit") is None
+    transcript = page.locator("#chat-transcript")
+    expect(transcript.locator("script, img, svg, iframe, a, b, object, embed, video, form")).to_have_count(0)
+    handlers = "nodes => nodes.flatMap(node => node.getAttributeNames()).filter(name => name.startsWith('on'))"
+    assert transcript.locator("*").evaluate_all(handlers) == []
+    assert watched.complaints == []
+
+
+def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url)
+    tab_to(page, "#chat-question textarea")
+    page.keyboard.type("A red toe.\n")
+    has_steps(page, 2)
+    tab_to(page, "#chat-stop")
+    page.keyboard.press("Enter")
+    shows(page, "stopped")
+    tab_to(page, "#chat-regenerate")
+    page.keyboard.press("Enter")
+    shows(page, "reasoning")
+    page.keyboard.press("Escape")
+    turn = shows(page, "stopped")
+    expect(turn.locator(".mc-version")).to_have_text("version 2 of 2")
+    tab_to(page, ".mc-reasoning summary", backwards=True)
+    expect(turn.locator(".mc-body")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(turn.locator(".mc-body")).to_be_hidden()
+    page.keyboard.press("Enter")
+    expect(turn.locator(".mc-body")).to_be_visible()
+    tab_to(page, "#chat-new", backwards=True)
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-welcome")).to_be_visible()
+    expect(page.locator("#chat-transcript .mc-turn")).to_have_count(0)
+    expect(field_of(page)).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_for_axe_and_nothing_beyond_the_edge(scheme: str, scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url, color_scheme=scheme)
+    page.get_by_role("button", name="What it knows").click()
+    page.get_by_role("button", name="Patient context").click()
+    expect(page.locator("#chat-known li").first).to_be_visible()
+    look_at(page)
+    choose_model(page, "Broken")
+    ask(page, CASE)
+    shows(page, "failed")
+    look_at(page)
+    choose_model(page, "Hostile")
+    ask(page, CASE)
+    shows(page, "done").locator("summary").click()
+    look_at(page)
+
+
+def test_a_restart_keeps_half_an_answer_and_continue_finishes_it(tmp_path: Path, watched: Watched) -> None:
+    with scripted_site(tmp_path) as site:
+        page = watched.open(site.url)
+        ask(page, CASE)
+        has_steps(page, 3)
+        site.process.send_signal(signal.SIGTERM)
+        site.process.wait(15)
+    with scripted_site(tmp_path, site.settings.port) as site:
+        page.goto(site.url)
+        is_restored(page)
+        turn = shows(page, "cut")
+        assert "Point 2" in words(turn.locator(".mc-reasoning"))
+        [half] = site.answers(page)
+        assert half.status == "cut"
+        assert FIRST.startswith(half.raw)
+        assert half.raw != FIRST
+
+        page.locator("#chat-continue").click()
+
+        turn = shows(page, "done")
+        expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
+        expect(turn.locator(".mc-solution p")).to_have_text("Gout, which came first.")
+        assert site.answers(page)[-1].raw == FIRST
+
+
+def tab_to(page: Page, selector: str, backwards: bool = False) -> None:
+    """Moves the focus there with Tab alone."""
+    for _ in range(30):
+        if page.evaluate("selector => document.activeElement?.matches(selector)", selector):
+            return
+        page.keyboard.press("Shift+Tab" if backwards else "Tab")
+    raise AssertionError(f"{selector} cannot be reached with the keyboard")
+
+
+def look_at(page: Page) -> None:
+    """What axe-core and the width of the page say of it, on a desk and on a phone."""
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        results = Axe().run(page, {"exclude": [[".toast-wrap"]]}, {"resultTypes": ["violations"]})
+        serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
+        places = [(found["id"], node["html"][:200]) for found in serious for node in found["nodes"]]
+        assert not places, json.dumps(places, indent=1)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
