@@ -8,6 +8,7 @@ from typing import Protocol
 
 from medchat.formats import FORMATS
 from medchat.prompts import case_text
+from medchat.grounding import Grounding
 from medchat.records import Example
 
 Values = list[float | None]
@@ -36,6 +37,14 @@ class Answer:
 
 class FindsUnsupported(Protocol):
     """What looks up findings in a case: a grounding.Grounder."""
+
+    def ground(self, text: str) -> Grounding:
+        """What the case says."""
+        ...
+
+    def cited(self, reasoning: str) -> list[tuple[int, int, str]]:
+        """Start, end and name of the findings that the reasoning states."""
+        ...
 
     def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
         """Start, end and name of the findings that the reasoning states and the case does not contain."""
@@ -129,5 +138,5 @@ def _keeps_format(answer: Answer) -> bool:
 
 
 def _supported_share(grounder: FindsUnsupported, reasoning: str, case: str) -> float | None:
-    n_cited = len(grounder.unsupported(reasoning, ""))  # an empty case supports nothing
+    n_cited = 0 if grounder.ground(case).outside else len(grounder.cited(reasoning))
     return 1 - len(grounder.unsupported(reasoning, case)) / n_cited if n_cited else None

@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 
 FINDING_WEIGHT = 0.8  # of the findings against the words of the whole case
 N_NEAR = 4
+N_TOLD = 3  # of the near conditions are told to the model
+MAX_TELLING, MAX_DENIED = 8, 4
 N_FEATURES = 14
 _SURE = 0.35  # a stretch of text is shown as a finding from this probability on
 _POSSIBLE = 0.06  # ... and counts as perhaps said, so that a citation of it is not called unsupported
@@ -70,11 +72,16 @@ class Near(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """What was found in a case. asked_about: the condition that the text names, "" for none."""
+    """What was found in a case.
+
+    telling: names of the findings that are there and that the nearest conditions have, at most MAX_TELLING.
+    asked_about: the condition that the text names, "" for none.
+    """
 
     recognised: tuple[Recognised, ...]
     near: tuple[Near, ...]
     outside: bool
+    telling: tuple[str, ...] = ()
     asked_about: str = ""
 
     @property
@@ -89,9 +96,8 @@ class Grounding:
 
     def prompt_text(self) -> str:
         """What a grounded model is told beside the case."""
-        return prompt_text(
-            self.present, self.denied, [(n.name, n.probability) for n in self.near], self.outside, self.asked_about
-        )
+        near = [(n.name, n.probability) for n in self.near]
+        return prompt_text(self.telling, self.denied[:MAX_DENIED], near, self.outside, self.asked_about)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the store."""
@@ -99,6 +105,7 @@ class Grounding:
             "recognised": [list(r) for r in self.recognised],
             "near": [list(n) for n in self.near],
             "outside": self.outside,
+            "telling": list(self.telling),
             "asked_about": self.asked_about,
         }
 
@@ -109,6 +116,7 @@ class Grounding:
             tuple(Recognised(*r) for r in data["recognised"]),
             tuple(Near(*n) for n in data["near"]),
             data["outside"],
+            tuple(data["telling"]),
             data["asked_about"],
         )
 
@@ -126,7 +134,7 @@ def prompt_text(
         lines.append(f"Denied: {'; '.join(denied)}.")
     if asked_about:
         lines.append(f"Asked about: {asked_about}.")
-    lines.append("Near: " + "; ".join(f"{name} {_degree(p)}" for name, p in near[:3]) + ".")
+    lines.append("Near: " + "; ".join(f"{name} {_degree(p)}" for name, p in near[:N_TOLD]) + ".")
     lines.append(f"Case: {'outside' if outside else 'inside'}.")
     return "\n".join(lines)
 
@@ -261,19 +269,35 @@ class Grounder:
         near = tuple(Near(conditions[i].id, conditions[i].name, round(float(probabilities[i]), 3)) for i in best)
         asked = self._asked_about(text)
         inside = float(self.gate.inside(self.gate_features(evidence, scores)[None])[0])
+        recognised = self._recognised(evidence, probabilities)
+        told = {f for i in best[:N_TOLD] for f in conditions[i].all_findings}
+        telling = dict.fromkeys(r.name for r in recognised if not r.negated and r.finding in told)
         return Grounding(
-            recognised=self._recognised(evidence, probabilities),
+            recognised=recognised,
             near=near,
             outside=inside < self.gate.threshold and not asked,
+            telling=tuple(telling)[:MAX_TELLING],
             asked_about=asked,
         )
 
-    def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
-        """Findings that the reasoning states and the case does not contain: start, end and name of each.
+    def cited(self, reasoning: str) -> list[tuple[int, int, str]]:
+        """Findings that the reasoning states, in the knowledge's own words: start, end and name of each.
 
-        Only what is named in the knowledge's own words is judged, not what a step weighs against the
-        conclusion; where the case may say it in words that are not quite understood, and where it is
-        no case or outside the knowledge, nothing is said.
+        What a step weighs against its conclusion, or denies, is not stated.
+        """
+        # What stands after "less likely:" tells of the other condition.
+        weighed = [m.span() for m in _WEIGHED.finditer(reasoning)] + negated_spans(reasoning)
+        return [
+            (match.start(), match.end(), match[0])
+            for match in self._name_pattern.finditer(reasoning)
+            if not any(start <= match.start() < end for start, end in weighed)
+        ]
+
+    def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
+        """Findings that the reasoning cites and the case does not contain: start, end and name of each.
+
+        Where the case may say it in words that are not quite understood, and where it is no case or outside
+        the knowledge, nothing is said.
         """
         said = self.ground(case)
         if said.outside or said.asked_about:
@@ -283,15 +307,11 @@ class Grounder:
         possible = set(np.flatnonzero((stated >= _POSSIBLE).any(axis=0)).tolist())
         possible |= {self._index[m.finding] for m in evidence.measured}
         words = set(evidence.words)
-        # What stands after "less likely:" tells of the other condition.
-        weighed = [m.span() for m in _WEIGHED.finditer(reasoning)] + negated_spans(reasoning)
-        marks = []
-        for match in self._name_pattern.finditer(reasoning):
-            in_words = set(words_of(match[0])) <= words
-            is_weighed = any(start <= match.start() < end for start, end in weighed)
-            if self._by_name[match[0].lower()] not in possible and not in_words and not is_weighed:
-                marks.append((match.start(), match.end(), match[0]))
-        return marks
+        return [
+            (start, end, name)
+            for start, end, name in self.cited(reasoning)
+            if self._by_name[name.lower()] not in possible and not set(words_of(name)) <= words
+        ]
 
     def evidence(self, text: str) -> Evidence:
         """Findings' posteriors over the text's fragments, and the words that are not denied."""

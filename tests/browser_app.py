@@ -56,7 +56,9 @@ class Scripts(Backends):
 def script(name: str) -> ModelSpec:
     """The picker's entry for a script."""
     sampling = Sampling(max_new_tokens=2048)
-    return ModelSpec(name, name.title(), "scripted", Path("none"), "think-response", sampling, 4096, "A script.", "none", ())
+    return ModelSpec(
+        name, name.title(), "scripted", Path("none"), "think-response", sampling, 4096, f"A script: {name}.", "none", ()
+    )
 
 
 def compose(settings: Settings) -> App:

@@ -189,8 +189,12 @@ def field_of(page: Page) -> Locator:
 
 
 def ask(page: Page, question: str) -> None:
+    """Sends the question and waits until it stands in the transcript."""
+    last = page.locator("#chat-live .mc-turn")
+    before = last.get_attribute("data-answer") if last.count() else ""
     field_of(page).fill(question)
     field_of(page).press("Enter")
+    expect(page.locator(f"#chat-live .mc-turn:not([data-answer='{before}'])")).to_be_attached(timeout=PATIENCE_MS)
 
 
 def shows(page: Page, phase: str) -> Locator:
@@ -209,9 +213,11 @@ def has_steps(page: Page, at_least: int) -> None:
 
 def choose_model(page: Page, name: str) -> None:
     """Picks a model and waits until the page says what it is."""
+    about = page.locator("#chat-about p")
+    before = about.inner_text()
     page.locator("#chat-model input").click()
     page.get_by_role("option", name=name, exact=True).click()
-    expect(page.locator("#chat-model input")).to_have_value(name)
+    expect(about).not_to_have_text(before)
 
 
 def words(element: Locator) -> str:

@@ -49,14 +49,15 @@ class WordGrounder:
             for word in ("red toe", "fever")
             if word in text
         )
-        return Grounding(recognised, (Near("gout", "gout", 0.9),), outside=not recognised)
+        telling = tuple(r.name for r in recognised)
+        return Grounding(recognised, (Near("gout", "gout", 0.9),), outside=not recognised, telling=telling)
+
+    def cited(self, reasoning: str) -> list[tuple[int, int, str]]:
+        words = (word for word in ("red toe", "fever") if word in reasoning)
+        return [(reasoning.find(word), reasoning.find(word) + len(word), word) for word in words]
 
     def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
-        return [
-            (reasoning.find(word), reasoning.find(word) + len(word), word)
-            for word in ("red toe", "fever")
-            if word in reasoning and word not in case
-        ]
+        return [found for found in self.cited(reasoning) if found[2] not in case]
 
 
 GROUNDER: Any = WordGrounder()

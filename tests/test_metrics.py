@@ -16,6 +16,7 @@ from evaluation.metrics import (
     supported_by,
 )
 from evaluation.stats import share, wilson
+from medchat.grounding import Grounding
 from medchat.records import Example
 
 GOUT = Example("Which disease?", "gout", accepted=("gouty arthritis",), meta={"condition": "gout"})
@@ -110,11 +111,16 @@ def test_the_format_is_kept_by_a_complete_answer_with_reasoning_and_solution() -
 
 
 class Finder:
-    """Knows two findings, by their names."""
+    """Knows two findings, by their names; a case with neither is outside its knowledge."""
+
+    def ground(self, text: str) -> Grounding:
+        return Grounding((), (), outside=not re.search("fever|red toe", text))
+
+    def cited(self, reasoning: str) -> list[tuple[int, int, str]]:
+        return [(match.start(), match.end(), match[0]) for match in re.finditer("fever|red toe", reasoning)]
 
     def unsupported(self, reasoning: str, case: str) -> list[tuple[int, int, str]]:
-        found = re.finditer("fever|red toe", reasoning)
-        return [(match.start(), match.end(), match[0]) for match in found if match[0] not in case]
+        return [found for found in self.cited(reasoning) if found[2] not in case]
 
 
 def test_support_is_the_share_of_cited_findings_that_stand_in_context_or_question() -> None:

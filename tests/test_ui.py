@@ -49,7 +49,7 @@ def test_nothing_that_was_written_becomes_markup(field: str) -> None:
 
 
 def test_names_from_a_model_or_the_knowledge_are_escaped_too() -> None:
-    grounding = Grounding((Recognised("x", '"><b>x', 0, 5, False, 1.0),), (Near("y", "<b>y", 0.5),), True, "<b>z")
+    grounding = Grounding((Recognised("x", '"><b>x', 0, 5, False, 1.0),), (Near("y", "<b>y", 0.5),), True, (), "<b>z")
     page = turn_html(replace(VIEW, grounding=grounding), "<b>Demo</b>")
     assert "<b>" not in page
 

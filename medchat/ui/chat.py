@@ -72,7 +72,7 @@ class ChatTab(NamedTuple):
     context: gr.Textbox
     send: gr.Button
     stop: gr.Button
-    conversation_id: gr.State
+    conversation_id: gr.Textbox  # not a gr.State: that is gone when the server was restarted
     save_key: gr.Textbox
 
 
@@ -111,7 +111,7 @@ def _lay_out(app: App) -> ChatTab:
     question, context, send, stop, regenerate, go_on = _composer()
     return ChatTab(
         model, conversations, new, about, knows, known, welcome, examples, history, live, status, regenerate, go_on,
-        question, context, send, stop, gr.State(None), gr.Textbox(visible=False),
+        question, context, send, stop, gr.Textbox(visible=False), gr.Textbox(visible=False),
     )  # fmt: skip
 
 
@@ -179,7 +179,9 @@ class Handlers:
         """Asks, and empties the fields as soon as the question is stored."""
         owner = owner_of(self._app.settings, request)
         ask = self._app.chat.ask
-        live = ask(owner, question or "", context or "", conversation_id, model_id or None, save_key=save_key or None)
+        live = ask(
+            owner, question or "", context or "", conversation_id or None, model_id or None, save_key=save_key or None
+        )
         yield from self._follow(owner, live, {self._tab.question: "", self._tab.context: ""})
 
     @handler

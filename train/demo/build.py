@@ -28,8 +28,8 @@ MODELS = {"demo-base": "base", "demo": "answer"}  # name -> the stage after whic
 class Recipe:
     """How the bundled models are made: token budgets in millions, learning rates, seed."""
 
-    base_tokens: float = 0.9
-    answer_tokens: float = 3.6
+    base_tokens: float = 0.7
+    answer_tokens: float = 3.4
     learning_rate: float = 3e-3
     answer_learning_rate: float = 2e-3
     seed: int = 1

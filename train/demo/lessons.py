@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from evaluation.metrics import DONT_KNOW
 from medchat.formats import render
-from medchat.grounding import Grounder, prompt_text
+from medchat.grounding import MAX_DENIED, MAX_TELLING, Grounder, prompt_text
 from medchat.knowledge import Alternative, Condition, Knowledge, TeachingCases
 from train.demo.vignettes import Vignette, vignette
 
@@ -25,6 +25,17 @@ QUESTIONS = {
         "Dx?",
         "What is going on?",
         "What might be wrong?",
+        "What do you think this is?",
+        "Any ideas?",
+        "Any idea what this might be?",
+        "Which single diagnosis fits best?",
+        "What would you call this?",
+        "Leading diagnosis?",
+        "Your diagnosis?",
+        "Please help, what is it?",
+        "What is the cause?",
+        "Which diagnosis is most likely?",
+        "What is this?",
     ),
     "test": (
         "What is the next best test?",
@@ -112,13 +123,13 @@ class Teacher:
     def case_lesson(self, kind: str, condition: Condition, split: str, rng: random.Random) -> Lesson:
         """A synthetic case of this condition."""
         case = vignette(self.knowledge, condition, split, rng, self.cases.filler)
-        present = [self.knowledge.findings[f].name for f in case.present]
-        denied = [self.knowledge.findings[f].name for f in case.denied]
-        recognised = self._imitated(present, rng)
         near = self._imitated_near(condition, rng)
+        recognised = self._imitated(case.present, [c for c, _ in near], rng)
+        denied = [self.knowledge.findings[f].name for f in case.denied]
+        named = [(c.name, probability) for c, probability in near]
         if rng.random() < 0.04:
-            return self._dont_know(case.text, rng, recognised, denied, near)
-        return self._case(kind, condition, case, recognised, denied, near, rng)
+            return self._dont_know(case.text, rng, recognised, denied, named)
+        return self._case(kind, condition, case, recognised, denied, named, rng)
 
     def _case(
         self,
@@ -153,7 +164,7 @@ class Teacher:
         own = tuple(r.finding for r in said.recognised if not r.negated and r.finding in condition.all_findings)
         near = [(n.name, n.probability) for n in said.near]
         case = Vignette(text, condition_id, 0, "", own, ())
-        return self._case(kind, condition, case, list(said.present), list(said.denied), near, rng)
+        return self._case(kind, condition, case, list(said.telling), list(said.denied[:MAX_DENIED]), near, rng)
 
     def named_lesson(self, condition: Condition, rng: random.Random) -> Lesson:
         """A question about a condition by one of its names."""
@@ -178,7 +189,7 @@ class Teacher:
             condition.id,
             text,
             (),
-            prompt_text(said.present, said.denied, near, False, condition.name),
+            prompt_text(said.telling, said.denied[:MAX_DENIED], near, False, condition.name),
             _numbered(steps),
             self._solution(kind, condition),
         )
@@ -189,7 +200,12 @@ class Teacher:
         if rng.random() < 0.6:
             text = f"{text} {rng.choice(QUESTIONS[rng.choice(tuple(QUESTIONS))])}"
         return self._dont_know(
-            text, rng, list(said.present), list(said.denied), [(n.name, n.probability) for n in said.near], asked=True
+            text,
+            rng,
+            list(said.telling),
+            list(said.denied[:MAX_DENIED]),
+            [(n.name, n.probability) for n in said.near],
+            asked=True,
         )
 
     def _dont_know(
@@ -286,25 +302,26 @@ class Teacher:
             }[kind]
         )
 
-    def _imitated(self, present: Sequence[str], rng: random.Random) -> list[str]:
-        """The findings as a recogniser might see them: some missing, some wrong."""
-        kept = [name for name in present if rng.random() < 0.85]
-        for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2))):
-            kept.insert(rng.randint(0, len(kept)), rng.choice(list(self.knowledge.findings.values())).name)
-        return list(dict.fromkeys(kept))
+    def _imitated(self, present: Sequence[str], near: Sequence[Condition], rng: random.Random) -> list[str]:
+        """The telling findings as a recogniser might see them: some missing, some wrong, as Grounding.telling."""
+        told = list(dict.fromkeys(f for condition in near for f in condition.all_findings))
+        kept = [f for f in present if f in told and rng.random() < 0.85]
+        for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
+            kept.insert(rng.randint(0, len(kept)), rng.choice(told))
+        return [self.knowledge.findings[f].name for f in dict.fromkeys(kept)][:MAX_TELLING]
 
-    def _imitated_near(self, condition: Condition, rng: random.Random) -> list[tuple[str, float]]:
+    def _imitated_near(self, condition: Condition, rng: random.Random) -> list[tuple[Condition, float]]:
         """Near conditions as a classifier might rank them: the right one first in most cases."""
         others = [self.knowledge.conditions[a.condition] for a in condition.alternatives]
         others += rng.sample(self._conditions, 3)
-        ranked = [c for c in dict.fromkeys(others) if c is not condition]
+        ranked = list({c.id: c for c in others if c.id != condition.id}.values())
         rng.shuffle(ranked)
-        place = rng.choices((0, 1, 2, None), (0.86, 0.08, 0.03, 0.03))[0]
+        place = rng.choices((0, 1, 2, None), (0.88, 0.07, 0.03, 0.02))[0]
         first = rng.choice((0.95, 0.95, 0.9, 0.7, 0.5, 0.3)) if place == 0 else rng.choice((0.7, 0.5, 0.3))
         if place is not None:
             ranked.insert(place, condition)
         second = (1 - first) * rng.uniform(0.3, 0.9)
-        return [(c.name, p) for c, p in zip(ranked, (first, second, second * rng.uniform(0.1, 0.8)), strict=False)]
+        return list(zip(ranked, (first, second, second * rng.uniform(0.1, 0.8)), strict=False))
 
 
 def _listed(names: Sequence[str]) -> str:
