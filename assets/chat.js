@@ -3,6 +3,7 @@
 (() => {
   const openness = new Map();
   let following = true;
+  let lastY = 0;
 
   const field = () => document.querySelector("#chat-question textarea");
   const shown = (element) => element && element.offsetParent !== null;
@@ -43,7 +44,10 @@
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["open", "data-phase", "class"] });
 
   window.addEventListener("scroll", () => {
-    following = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 80;
+    const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 80;
+    if (atEnd) following = true;
+    else if (window.scrollY < lastY) following = false; // being left behind by growing text is nobody's wish
+    lastY = window.scrollY;
   }, { passive: true });
 
   document.addEventListener("click", (event) => {

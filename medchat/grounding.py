@@ -7,7 +7,7 @@ logistic regression over how well the best condition explains it, fitted on case
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
+from medchat.fragments import fragments
 from medchat.knowledge import HE, Condition, Knowledge, say
 from medchat.measurements import Measured, measured_findings
 from medchat.negation import negated_spans, without
@@ -31,11 +32,6 @@ N_FEATURES = 14
 _SURE = 0.35  # a stretch of text is shown as a finding from this probability on
 _POSSIBLE = 0.06  # ... and counts as perhaps said, so that a citation of it is not called unsupported
 
-_BREAK = re.compile(
-    r"[.;:!?\n()]+|,|\b(?:and|but|with|then|plus|also|or|who|which|while|when|after|for|since|presents?|complain\w*|"
-    r"on examination|exam|shows?|in a|in an)\b",
-    re.IGNORECASE,
-)
 _QUESTION = re.compile(
     r"\W*(?:what|explain|define|describe|how|tell|why|which|can you|give|is|are|does|do|could|treatment|mechanism)\b"
     r"\D*$",
@@ -48,7 +44,6 @@ _WEIGHED = re.compile(
 )
 _DENIALS = frozenset("no not nor never without denies denied deny negative absent absence".split())
 _LONGEST_PHRASE = 6
-_SENTENCE_END = frozenset(".;!?\n")
 
 
 class Recognised(NamedTuple):
@@ -145,25 +140,6 @@ def _degree(probability: float) -> str:
         if probability >= limit:
             return word
     return "remote"
-
-
-def fragments(text: str) -> Iterator[tuple[int, int]]:
-    """Stretches that may be one finding: pieces between breaks, and neighbours joined within a sentence."""
-    pieces: list[tuple[int, int, bool]] = []
-    at = 0
-    for match in (*_BREAK.finditer(text), None):
-        end = match.start() if match else len(text)
-        piece = text[at:end]
-        if piece.strip():
-            ends_sentence = bool(match and _SENTENCE_END & set(match[0]))
-            pieces.append((at + len(piece) - len(piece.lstrip()), at + len(piece.rstrip()), ends_sentence))
-        elif pieces and match and _SENTENCE_END & set(match[0]):
-            pieces[-1] = (*pieces[-1][:2], True)
-        at = match.end() if match else end
-    for i, (start, stop, last) in enumerate(pieces):
-        yield start, stop
-        if not last and i + 1 < len(pieces):
-            yield start, pieces[i + 1][1]
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str]:
@@ -317,11 +293,9 @@ class Grounder:
         """Findings' posteriors over the text's fragments, and the words that are not denied."""
         denied = negated_spans(text)
         spans, words = [], []
-        for start, end in fragments(text):
-            fragment_words = words_of(text[start:end])
-            if fragment_words:
-                spans.append((start, end))
-                words.append(fragment_words)
+        for start, end, fragment_words in fragments(text):
+            spans.append((start, end))
+            words.append(fragment_words)
         n = len(self._ids)
         posterior = self.findings.probabilities(words)[:, :n] if words else np.zeros((0, n), np.float32)
         for row, fragment_words in enumerate(words):

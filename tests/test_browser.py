@@ -17,7 +17,6 @@ from browser_site import (
     choose_model,
     field_of,
     has_steps,
-    is_restored,
     launch,
     scripted_site,
     shows,
@@ -188,6 +187,26 @@ def test_an_answer_goes_on_while_its_page_is_reloaded(scripted: Site, watched: W
     assert words(turn.locator(".mc-words")) == CASE
 
 
+def test_the_page_follows_an_answer_unless_its_reader_scrolls_up(scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url, viewport={"width": 1280, "height": 640})
+    choose_model(page, "Broken")
+    ask(page, CASE)
+    expect(shows(page, "failed").locator(".mc-print")).to_be_in_viewport()
+    choose_model(page, "Slow")
+    ask(page, CASE)
+    has_steps(page, 10)
+    expect(page.locator("#chat-live .mc-print")).to_be_in_viewport()
+
+    page.mouse.move(600, 200)
+    page.mouse.wheel(0, -300)
+
+    has_steps(page, 16)
+    expect(page.locator("#chat-live .mc-print")).not_to_be_in_viewport()
+    place = page.evaluate("scrollY")
+    shows(page, "done")
+    assert page.evaluate("scrollY") <= place
+
+
 def test_two_browsers_at_once_get_their_own_answers_and_see_no_others(scripted: Site, watched: Watched) -> None:
     address = f"http://{SHARED_HOST}:{scripted.settings.port}/"
     pages = [watched.open(address) for _ in range(2)]
@@ -322,6 +341,8 @@ def test_a_restart_keeps_half_an_answer_and_continue_finishes_it(tmp_path: Path,
         expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
         expect(turn.locator(".mc-solution p")).to_have_text("Gout, which came first.")
         assert site.answers(page)[-1].raw == FIRST
+        page.reload()
+        assert "Gout, which came first." in words(shows(page, "done"))
 
 
 def tab_to(page: Page, selector: str, backwards: bool = False) -> None:

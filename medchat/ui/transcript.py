@@ -122,7 +122,7 @@ def _findings(title: str, kind: MarkKind, names: Sequence[str]) -> str:
 
 def _bar(name: str, probability: float) -> str:
     percent = min(100, max(0, round(100 * probability)))
-    number = "under 1 %" if percent < 1 else f"{percent} %"
+    number = "under 1 %" if percent < 1 else "over 99 %" if percent == 100 else f"{percent} %"
     return (
         f'<li><span class="mc-name">{escape(name)}</span><span class="mc-number">{number}</span>'
         f'<span class="mc-bar" aria-hidden="true"><span style="width:{percent}%"></span></span></li>'
