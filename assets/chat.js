@@ -4,6 +4,7 @@
   const openness = new Map();
   let following = true;
   let lastY = 0;
+  let movedAt = -Infinity; // when its reader last moved the page: text that grows or shrinks moves it too
 
   const field = () => document.querySelector("#chat-question textarea");
   const shown = (element) => element && element.offsetParent !== null;
@@ -31,7 +32,7 @@
 
   function follow(records) {
     const running = document.querySelector("#chat-live .mc-turn:is([data-phase=waiting], [data-phase=reasoning], [data-phase=solution])");
-    const arrived = records.some((record) => [...record.addedNodes].some((node) => node.matches?.(".mc-turn")));
+    const arrived = records.some((record) => record.attributeName === "data-phase" || [...record.addedNodes].some((node) => node.matches?.(".mc-turn")));
     if (following && (running || arrived)) window.scrollTo({ top: document.documentElement.scrollHeight });
   }
 
@@ -43,10 +44,17 @@
     follow(ours);
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["open", "data-phase", "class"] });
 
+  function moveByHand() {
+    movedAt = performance.now();
+    if (window.scrollY > 0) following = false;
+  }
+
+  window.addEventListener("wheel", (event) => { if (event.deltaY < 0) moveByHand(); }, { passive: true });
+  window.addEventListener("touchmove", moveByHand, { passive: true });
+  window.addEventListener("pointerdown", (event) => { if (event.target === document.documentElement) moveByHand(); });
   window.addEventListener("scroll", () => {
-    const atEnd = window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 80;
-    if (atEnd) following = true;
-    else if (window.scrollY < lastY) following = false; // being left behind by growing text is nobody's wish
+    if (window.innerHeight + window.scrollY >= document.documentElement.scrollHeight - 40) following = true;
+    else if (window.scrollY < lastY && performance.now() - movedAt < 1000) following = false;
     lastY = window.scrollY;
   }, { passive: true });
 
@@ -60,6 +68,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.target === field() && event.key === "Enter" && !event.shiftKey) following = true;
+    if (event.target !== field() && ["ArrowUp", "PageUp", "Home"].includes(event.key)) moveByHand();
     const stop = document.querySelector("#chat-stop");
     if (event.key === "Escape" && !event.defaultPrevented && shown(stop)) stop.click();
   });
@@ -72,7 +81,8 @@
 (() => {
   const load = window.fetch.bind(window);
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const unheard = new Set();
+  const sent = new Set();
+  const heard = new Set();
   let sending = 0;
   let closing = Promise.resolve();
 
@@ -81,7 +91,7 @@
     try {
       const response = await load(...request);
       const { event_id } = await response.clone().json().catch(() => ({}));
-      if (response.ok && event_id) unheard.add(event_id);
+      if (response.ok && event_id) sent.add(event_id);
       await closing;
       return response;
     } finally {
@@ -98,10 +108,12 @@
       text = messages.pop();
       for (const message of messages) {
         const { msg, event_id } = JSON.parse(message.replace(/^data: /, ""));
-        unheard.delete(event_id);
+        heard.add(event_id);
         if (msg === "close_stream") {
           while (sending) await pause(10);
-          if (unheard.size) return true;
+          if ([...sent].some((id) => !heard.has(id))) return true;
+          sent.clear();
+          heard.clear();
           closing = pause(100); // what is sent from here on must find it closed
         }
         controller.enqueue(new TextEncoder().encode(`${message}\n\n`));

@@ -40,7 +40,7 @@ _SYNTHETIC_TEXTS = 60  # a condition
 _KNOWN_COPIES, _OUTSIDE_COPIES = 6, 3  # of a natural case, each with some of its sentences
 _FOLDS = 4
 _VERSION = 1  # of the method; a higher one leaves older caches unread
-KNOWN_KEPT = 0.98  # of cases that it was not fitted on
+KNOWN_KEPT = 0.975  # of cases that it was not fitted on
 
 
 def fit(knowledge: Knowledge, cases: TeachingCases, seed: int = 0) -> Grounder:

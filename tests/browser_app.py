@@ -23,7 +23,7 @@ from medchat.store.migrate import upgrade
 from medchat.ui.common import App
 
 SHARED_HOST = "medchat.test"
-N_STEPS = 24
+N_STEPS = 20
 REASONING = "\n".join(
     f"{n}. Point {n}: the onset, the place and the course of the pain are weighed once more." for n in range(1, N_STEPS)
 )

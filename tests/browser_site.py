@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import psutil
 from browser_app import SHARED_HOST
-from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Playwright, expect
 
 from medchat.settings import ROOT, Settings
 from medchat.store import AnswerRecord, Store
@@ -76,7 +76,7 @@ def free_port() -> int:
 @contextmanager
 def running(command: list[str], settings: Settings) -> Iterator[Site]:
     """The app started by this command, which prints a line once it answers."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GRADIO_ANALYTICS_ENABLED": "False", "MPLBACKEND": "agg"}
     with (settings.data_dir.with_suffix(".log")).open("w") as log:
         process = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
@@ -164,10 +164,14 @@ class Watched:
         page.on("request", lambda request: self._check(request.url, own))
         page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+        page.on("dialog", self._dismiss)
         page.goto(url)
         is_restored(page)
         return page
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def _check(self, url: str, own: str) -> None:
         parts = urlsplit(url)
@@ -195,6 +199,12 @@ def ask(page: Page, question: str) -> None:
     field_of(page).fill(question)
     field_of(page).press("Enter")
     expect(page.locator(f"#chat-live .mc-turn:not([data-answer='{before}'])")).to_be_attached(timeout=PATIENCE_MS)
+
+
+def begin_anew(page: Page) -> None:
+    """Leaves the conversation for a new one."""
+    page.locator("#chat-new").click()
+    expect(page.locator("#chat-transcript .mc-turn")).to_have_count(0, timeout=PATIENCE_MS)
 
 
 def shows(page: Page, phase: str) -> Locator:

@@ -13,6 +13,7 @@ from browser_site import (
     Site,
     Watched,
     ask,
+    begin_anew,
     bundled_site,
     choose_model,
     field_of,
@@ -96,7 +97,7 @@ def test_a_case_is_answered_reasoning_first_and_then_the_solution(bundled: Site,
 
 def test_an_example_fills_the_field_and_waits_for_send(bundled: Site, watched: Watched) -> None:
     page = watched.open(bundled.url)
-    page.locator("#chat-new").click()
+    begin_anew(page)
 
     page.locator("#chat-example-5").click()
 
@@ -131,7 +132,7 @@ def test_regenerate_shows_another_version_and_keeps_the_first(bundled: Site, wat
 
 def test_a_killed_engine_is_one_clear_line_and_the_next_question_is_answered(bundled: Site, watched: Watched) -> None:
     page = watched.open(bundled.url)
-    page.locator("#chat-new").click()
+    begin_anew(page)
     worker = bundled.worker_pid
     with slowed(worker):
         ask(page, CASE)
@@ -169,7 +170,7 @@ def test_stop_takes_effect_at_once_and_keeps_what_is_written(by: str, scripted: 
     assert len(answer.raw) > 200
     assert FIRST.startswith(answer.raw)
     assert answer.raw != FIRST
-    assert "2. Point 2".removeprefix("2. ") in words(turn.locator(".mc-reasoning"))
+    assert "Point 2" in words(turn.locator(".mc-reasoning"))
     expect(page.locator("#chat-send")).to_be_visible()
 
 
@@ -190,17 +191,18 @@ def test_an_answer_goes_on_while_its_page_is_reloaded(scripted: Site, watched: W
 def test_the_page_follows_an_answer_unless_its_reader_scrolls_up(scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url, viewport={"width": 1280, "height": 640})
     choose_model(page, "Broken")
-    ask(page, CASE)
-    expect(shows(page, "failed").locator(".mc-print")).to_be_in_viewport()
+    for _ in range(3):  # these answers are long and come at once
+        ask(page, CASE)
+        expect(shows(page, "failed").locator(".mc-print")).to_be_in_viewport()
     choose_model(page, "Slow")
     ask(page, CASE)
-    has_steps(page, 10)
+    has_steps(page, 9)
     expect(page.locator("#chat-live .mc-print")).to_be_in_viewport()
 
     page.mouse.move(600, 200)
     page.mouse.wheel(0, -300)
 
-    has_steps(page, 16)
+    has_steps(page, 14)
     expect(page.locator("#chat-live .mc-print")).not_to_be_in_viewport()
     place = page.evaluate("scrollY")
     shows(page, "done")

@@ -33,7 +33,7 @@ EXAMPLES = (
     (
         "Stiff neck",
         "A 19-year-old student has had fever, a severe headache and a stiff neck since this morning. Light hurts her "
-        "eyes. What should be done first?",
+        "eyes. What is the first treatment?",
     ),
     (
         "Tingling hand",
