@@ -4,6 +4,7 @@
   const openness = new Map();
   let following = true;
   let lastY = 0;
+  let height = 0;
   let movedAt = -Infinity; // when its reader last moved the page: text that grows or shrinks moves it too
 
   const field = () => document.querySelector("#chat-question textarea");
@@ -70,7 +71,8 @@
     if (event.target === field() && event.key === "Enter" && !event.shiftKey) following = true;
     if (event.target !== field() && ["ArrowUp", "PageUp", "Home"].includes(event.key)) moveByHand();
     const stop = document.querySelector("#chat-stop");
-    if (event.key === "Escape" && !event.defaultPrevented && shown(stop)) stop.click();
+    const closesList = event.target.closest("[role=listbox], input[aria-expanded=true]");
+    if (event.key === "Escape" && !event.defaultPrevented && !closesList && shown(stop)) stop.click();
   });
 
   window.medchat = { saveKey };
@@ -122,7 +124,7 @@
     return false;
   }
 
-  async function follow(...request) {
+  async function listen(...request) {
     let response = await load(...request);
     if (!response.ok) return response;
     const { status, headers } = response;
@@ -139,7 +141,7 @@
 
   window.fetch = (...request) => {
     const { pathname } = new URL(request[0].url ?? request[0], location.href);
-    const wrapped = pathname.endsWith("/queue/join") ? send : pathname.endsWith("/queue/data") ? follow : load;
+    const wrapped = pathname.endsWith("/queue/join") ? send : pathname.endsWith("/queue/data") ? listen : load;
     return wrapped(...request);
   };
 })();

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from medchat.text_classifier import words_of
 
 _BREAK = re.compile(
-    r"[.;:!?\n()]+|,|\b(?:and|but|with|then|plus|also|or|who|which|while|when|after|for|since|presents?|complain\w*|"
+    r"[;:!?\n()]+|[.,](?!\d)|\b(?:and|but|with|then|plus|also|or|who|which|while|when|after|for|since|presents?|complain\w*|"
     r"on examination|exam|shows?|in a|in an)\b",
     re.IGNORECASE,
 )

@@ -18,7 +18,7 @@ from scipy.special import expit, softmax
 
 from medchat.fragments import fragments
 from medchat.knowledge import HE, Condition, Knowledge, say
-from medchat.measurements import Measured, measured_findings
+from medchat.measurements import Measured, measured_values
 from medchat.negation import negated_spans, without
 from medchat.text_classifier import TextClassifier, words_of
 
@@ -27,14 +27,21 @@ Floats = NDArray[np.float32]
 FINDING_WEIGHT = 0.8  # of the findings against the words of the whole case
 N_NEAR = 4
 N_TOLD = 3  # of the near conditions are told to the model
-MAX_TELLING, MAX_DENIED = 8, 4
+MAX_TELLING, MAX_OUTSIDE, MAX_DENIED = 8, 2, 4
 N_FEATURES = 14
 _SURE = 0.35  # a stretch of text is shown as a finding from this probability on
+_PLAUSIBLE = 0.2  # a near condition from this probability on
 _POSSIBLE = 0.06  # ... and counts as perhaps said, so that a citation of it is not called unsupported
 
 _QUESTION = re.compile(
     r"\W*(?:what|explain|define|describe|how|tell|why|which|can you|give|is|are|does|do|could|treatment|mechanism)\b"
     r"\D*$",
+    re.IGNORECASE,
+)
+_DEFINITION = re.compile(
+    r"\W*(?:what(?:'s| is| are| was) (?:an? |the )?"
+    r"(?!wrong|going|happening|caus|most|best|next|likel|diagnos|my|this)|"
+    r"explain|define|tell me about)(?:(?!\b(?:i|my|me|he|she|his|her|patient|\d+)\b).){3,80}$",
     re.IGNORECASE,
 )
 _WEIGHED = re.compile(
@@ -69,7 +76,7 @@ class Near(NamedTuple):
 class Grounding:
     """What was found in a case.
 
-    telling: names of the findings that are there and that the nearest conditions have, at most MAX_TELLING.
+    telling: names of the findings that are there and that a plausible near condition has, at most MAX_TELLING.
     asked_about: the condition that the text names, "" for none.
     """
 
@@ -91,8 +98,10 @@ class Grounding:
 
     def prompt_text(self) -> str:
         """What a grounded model is told beside the case."""
-        near = [(n.name, n.probability) for n in self.near]
-        return prompt_text(self.telling, self.denied[:MAX_DENIED], near, self.outside, self.asked_about)
+        # Outside, what is near by the words alone would only tempt a small model to guess.
+        near = [(n.name, 0.0 if self.outside else n.probability) for n in self.near]
+        telling = self.telling[:MAX_OUTSIDE] if self.outside else self.telling
+        return prompt_text(telling, self.denied[:MAX_DENIED], near, self.outside, self.asked_about)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the store."""
@@ -246,12 +255,13 @@ class Grounder:
         asked = self._asked_about(text)
         inside = float(self.gate.inside(self.gate_features(evidence, scores)[None])[0])
         recognised = self._recognised(evidence, probabilities)
-        told = {f for i in best[:N_TOLD] for f in conditions[i].all_findings}
+        plausible = [best[0], *(i for i in best[1:N_TOLD] if probabilities[i] >= _PLAUSIBLE)]
+        told = {f for i in plausible for f in conditions[i].all_findings}
         telling = dict.fromkeys(r.name for r in recognised if not r.negated and r.finding in told)
         return Grounding(
             recognised=recognised,
             near=near,
-            outside=inside < self.gate.threshold and not asked,
+            outside=not asked and (inside < self.gate.threshold or bool(_DEFINITION.match(text))),
             telling=tuple(telling)[:MAX_TELLING],
             asked_about=asked,
         )
@@ -290,21 +300,33 @@ class Grounder:
         ]
 
     def evidence(self, text: str) -> Evidence:
-        """Findings' posteriors over the text's fragments, and the words that are not denied."""
+        """Findings' posteriors over the text's fragments, and the words that are not denied.
+
+        Measured values are read by their limits alone, not by how they are worded.
+        """
+        values = list(measured_values(text))
+        told = without(text, [(value.start, value.end) for value in values])
         denied = negated_spans(text)
-        spans, words = [], []
-        for start, end, fragment_words in fragments(text):
-            spans.append((start, end))
-            words.append(fragment_words)
+        pieces = list(fragments(told))
+        words = [piece_words for _, _, piece_words in pieces]
         n = len(self._ids)
         posterior = self.findings.probabilities(words)[:, :n] if words else np.zeros((0, n), np.float32)
-        for row, fragment_words in enumerate(words):
-            finding, share = self._verbatim(fragment_words)
+        exact: list[tuple[int, int, int]] = []
+        for row, (start, end, piece_words) in enumerate(pieces):
+            finding, share = self._verbatim(piece_words)
             posterior[row] *= 1.0 - share
             posterior[row, finding] += share
+            if share == 1.0:
+                exact.append((start, end, finding))
+        kept = [
+            row
+            for row, (start, end, _) in enumerate(pieces)
+            if not any(start <= a and b <= end and f != posterior[row].argmax() for a, b, f in exact)
+        ]
+        spans = [pieces[row][:2] for row in kept]
         negated = np.array([_is_denied(span, denied) for span in spans], dtype=bool)
-        measured = [m for m in measured_findings(text) if m.finding in self._index]
-        return Evidence(spans, negated, posterior, measured, words_of(without(text, denied)))
+        measured = [v for v in values if v.finding in self._index and not _is_denied((v.start, v.end), denied)]
+        return Evidence(spans, negated, posterior[kept], measured, words_of(without(told, denied)))
 
     def _verbatim(self, words: Sequence[str]) -> tuple[int, float]:
         """The finding whose wording stands in the fragment word by word, and the share of the words that it covers."""

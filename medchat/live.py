@@ -4,6 +4,7 @@
 threads may watch. The chat saves between the events; the command line prints.
 """
 
+import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -22,10 +23,12 @@ from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
 MAX_CHARS = 20_000
 GROUNDING_PATIENCE_S = 10.0
 STEP_S = 0.1  # how soon a stop is noticed while waiting for the grounding
-NEW_CASE_WORDS = 20  # from this length on a later turn may be another case
+NEW_CASE_WORDS = 20  # from this length on, or with an age, a later turn may be another case
+_PERSON = re.compile(r"\b\d{1,3}[ -]?(?:years?|yrs?|y/?o|[mf])\b", re.IGNORECASE)
 CHECK_AFTER_MS = 100.0  # a fast answer ends before its reasoning is checked, so that it is not held up
 EMPTY = "Please type a case or a question."
 CONTEXT_FULL = "The answer fills the model's context and cannot go on; start a new conversation for more."
+NEW_CASE = "Read as a new case: this small model was not told of the earlier turns."
 NOT_RECOGNISED = "The findings could not be recognised in time: the model answers from the text alone."
 
 Phase = Literal["waiting", "reasoning", "solution", "done", "stopped", "cut", "failed"]
@@ -73,6 +76,11 @@ class TurnView:
             return None
         took_ms = self.total_ms - self.ttft_ms
         return 1000 * (self.completion_tokens - 1) / took_ms if took_ms > 0 else None
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the rest of the answer can be asked for."""
+        return self.phase == "cut" and CONTEXT_FULL not in self.note
 
 
 class GroundingSource(Protocol):
@@ -334,6 +342,10 @@ def _wait_for_grounding(live: LiveAnswer, spec: ModelSpec, grounding: GroundingS
 def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder | None) -> Case:
     """The case, recognised if there is a Grounder; the prompt, with as much of the history as fits, is in `live`."""
     spec, history, left_out = replace(turn.spec, sampling=turn.sampling), turn.history, 0
+    notes = [NOT_RECOGNISED] if spec.grounded and grounder is None else []
+    if spec.demo and grounder and history and _stands_alone(grounder, case_text(turn.question, turn.context)):
+        history = ()
+        notes.append(NEW_CASE)
     case = _case_of(turn, history, grounder)
     told = live.ground(grounder, case).prompt_text() if grounder else ""
     if history:
@@ -345,7 +357,6 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
     if left_out:
         case = _case_of(turn, history, grounder)
         told = live.ground(grounder, case).prompt_text() if grounder else ""
-    notes = [NOT_RECOGNISED] if spec.grounded and grounder is None else []
     if left_out:
         turns = "1 earlier turn was" if left_out == 1 else f"{left_out} earlier turns were"
         notes.append(f"{turns} left out to fit the model's context.")
@@ -359,14 +370,16 @@ def _case_of(turn: Turn, history: Sequence[tuple[str, str]], grounder: Grounder 
     A turn that tells a case of its own, or asks about a condition by its name, stands alone.
     """
     own = case_text(turn.question, turn.context)
-    if grounder and history and _stands_alone(grounder.ground(own), own):
+    if grounder and history and _stands_alone(grounder, own):
         return Case(own, 0)
     earlier = "".join(f"{asked}\n\n" for asked, _ in history)
     return Case(earlier + own, len(earlier))
 
 
-def _stands_alone(said: Grounding, text: str) -> bool:
-    return bool(said.asked_about) or (len(text.split()) >= NEW_CASE_WORDS and len(said.present) >= 2)
+def _stands_alone(grounder: Grounder, text: str) -> bool:
+    said = grounder.ground(text)
+    is_case = len(text.split()) >= NEW_CASE_WORDS or _PERSON.search(text)
+    return bool(said.asked_about or (is_case and len(said.present) >= 2))
 
 
 def _stream(live: LiveAnswer, request: Request, backend: Backend) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Measured(NamedTuple):
-    """A finding that a value stands for, and where the value stands in the text."""
+    """A value, where it stands in the text, and the finding that it stands for: "" within its limits."""
 
     finding: str
     start: int
@@ -21,7 +21,10 @@ _NUMBER = r"[\s:=,]*(?:is|was|of|at|to|up to|reads?|measured|about|around|level|
 _ROWS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     # degrees Celsius, then Fahrenheit
     (rf"\b(?:temp(?:erature)?|t|fever){_NUMBER}", lambda v: 38.0 <= v <= 43 or 100.4 <= v <= 109, "fever"),
-    (r"\b(\d{2,3}(?:\.\d)?)\s?(?:degrees|deg)?\s?[cf]\b", lambda v: 38.0 <= v <= 43 or 100.4 <= v <= 109, "fever"),
+    (r"\b(3\d(?:\.\d)?|4[0-3](?:\.\d)?)\s?(?:degrees|deg)?\s?c\b(?!/)", lambda v: 38.0 <= v <= 43, "fever"),
+    (r"\b(9\d(?:\.\d)?|10\d(?:\.\d)?)\s?(?:degrees|deg)?\s?f\b", lambda v: 100.4 <= v <= 109, "fever"),
+    # age and sex, as in 41F: no finding, and no temperature either
+    (r"\b([1-8]?\d)\s?[mf]\b", lambda v: False, ""),
     # beats per minute
     (rf"\b(?:hr|heart rate|pulse(?: rate)?){_NUMBER}", lambda v: 100 < v <= 250, "fast_heart_rate"),
     (rf"\b(?:hr|heart rate|pulse(?: rate)?){_NUMBER}", lambda v: 25 <= v < 55, "slow_pulse"),
@@ -63,9 +66,8 @@ _ROWS: tuple[tuple[str, Callable[[float], bool], str], ...] = (
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), holds, finding) for pattern, holds, finding in _ROWS)
 
 
-def measured_findings(text: str) -> Iterator[Measured]:
-    """The findings that values in the text stand for, in no particular order."""
+def measured_values(text: str) -> Iterator[Measured]:
+    """Every value of the table in the text; one value may be read twice, above and below its limits."""
     for pattern, holds, finding in _COMPILED:
         for match in pattern.finditer(text):
-            if holds(float(match[1])):
-                yield Measured(finding, match.start(), match.end())
+            yield Measured(finding if holds(float(match[1])) else "", match.start(), match.end())

@@ -5,6 +5,7 @@ close one backwards, and words that end it; the lists are for English case text 
 """
 
 import re
+from collections.abc import Iterable
 
 _BEFORE = re.compile(
     r"\b(?:no (?:\w+ )?(?:history|evidence|signs?|complaints?|symptoms?) of|no|nor|never had|never|without|"
@@ -12,6 +13,7 @@ _BEFORE = re.compile(
     r"not (?:had|have|having|been|got|getting|any|complaining of|associated with)|"
     r"(?:do|does|did|has|have|had|is|are|was|were)(?: not|n'?t) (?:have|had|been|get|got|feel|felt|any|notice|noticed|"
     r"seen|raised|elevated|swollen|tender|breathless|jaundiced|present)|"
+    r"(?:is|are|was|were)(?: not|n't)(?! (?:able|sleeping|eating|right|well|himself|herself|myself|getting))|"
     r"lacks?|lacking|unremarkable for|normal)\b",
     re.IGNORECASE,
 )
@@ -21,12 +23,16 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _END = re.compile(
-    r"[.;:!?\n]|\b(?:but|however|although|though|except|apart from|yet|only|instead|now|still|because|since|"
+    r"[;:!?\n]|\.(?!\d)|\b(?:but|however|although|though|except|apart from|yet|only|instead|now|still|because|since|"
     r"presents?|complain\w*|reports?|which|who|until)\b|"
     r"(?:,|\band\b)\s*(?=(?:she|he|i|they|we|it|there|has|have|had|is|was|are|with|the|my|his|her|their|a|an|on|new|"
     r"bp|hr|temp\w*|pulse|\w+ (?:is|are|was|were|shows?))\b)",
     re.IGNORECASE,
 )
+
+
+_BEGIN = re.compile(r"[;!?\n]|[.,](?!\d)|\b(?:but|and|with)\b", re.IGNORECASE)
+_REACH = 120  # characters that a cue behind its finding denies at most
 
 
 def negated_spans(text: str) -> list[tuple[int, int]]:
@@ -36,13 +42,15 @@ def negated_spans(text: str) -> list[tuple[int, int]]:
         end = _END.search(text, cue.end())
         spans.append((cue.start(), end.start() if end else len(text)))
     for cue in _AFTER.finditer(text):
-        begin = max((m.end() for m in re.finditer(r"[.;!?\n,]|\b(?:but|and|with)\b", text[: cue.start()])), default=0)
+        before = text[max(0, cue.start() - _REACH) : cue.start()]
+        begin = cue.start() - len(before) + max((m.end() for m in _BEGIN.finditer(before)), default=0)
         spans.append((begin, cue.end()))
     return sorted(spans)
 
 
-def without(text: str, spans: list[tuple[int, int]]) -> str:
+def without(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """The text with the spans blanked out, every other character at its place."""
+    kept = list(text)
     for start, end in spans:
-        text = text[:start] + " " * (end - start) + text[end:]
-    return text
+        kept[start:end] = " " * (min(end, len(text)) - start)
+    return "".join(kept)

@@ -68,7 +68,9 @@ class Settings:
             "host": env.get("MEDCHAT_HOST") or ("0.0.0.0" if on_space else "127.0.0.1"),
             "port": _number(env, "MEDCHAT_PORT", 7860, 1, 65535),
             "model": env.get("MEDCHAT_MODEL") or "default",
-            "allowed_hosts": tuple(h for h in [*env.get("MEDCHAT_ALLOWED_HOSTS", "").split(","), space_host] if h),
+            "allowed_hosts": tuple(
+                h.strip() for h in [*env.get("MEDCHAT_ALLOWED_HOSTS", "").split(","), space_host] if h.strip()
+            ),
             "space_id": on_space,
             "threads": _number(env, "MEDCHAT_THREADS", _default_threads(), 1, 512),
             "slots": _number(env, "MEDCHAT_SLOTS", 8, 1, 64),
@@ -83,7 +85,7 @@ def _number(env: dict[str, str], name: str, default: int, low: int, high: int) -
     text = env.get(name, "").strip()
     if not text:
         return default
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise SettingsError(f"{name} is {text!r}; it must be a whole number from {low} to {high}.")
     return int(text)
 

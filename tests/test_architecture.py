@@ -15,9 +15,8 @@ SOURCES = ("app.py", "medchat", "train", "evaluation")
 GROUND = ("medchat", "medchat.errors", "medchat.records")
 PLAIN = (
     "medchat.settings", "medchat.formats", "medchat.parsed", "medchat.prompts", "medchat.catalogue",
-    "medchat.knowledge", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments", "medchat.negation", "medchat.measurements",
-    "medchat.text_classifier", "medchat.rubrics", "medchat.rundir", "medchat.privacy", "medchat.routing",
-    "medchat.keys",
+    "medchat.knowledge", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments", "medchat.negation",
+    "medchat.measurements", "medchat.text_classifier",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
 SERVICES = ("medchat.live", "medchat.chat", "medchat.panel", "medchat.studies", "medchat.accounts")

@@ -232,6 +232,25 @@ def test_two_browsers_at_once_get_their_own_answers_and_see_no_others(scripted: 
         expect(page.get_by_role("option")).to_contain_text(f"{own} has a red toe.")
 
 
+def test_an_earlier_conversation_is_opened_again(scripted: Site, watched: Watched) -> None:
+    page = watched.open(scripted.url)
+    choose_model(page, "Hostile")
+    ask(page, "A red toe.")
+    shows(page, "done")
+    begin_anew(page)
+    ask(page, "A stiff neck.")
+    shows(page, "done")
+
+    page.locator("#chat-conversations input").click()
+    page.get_by_role("option", name="A red toe.").click()
+
+    expect(page.locator("#chat-live .mc-words")).to_contain_text("A red toe")
+    ask(page, "And now?")
+    shows(page, "done")
+    expect(page.locator("#chat-history .mc-words")).to_have_count(1)
+    expect(page.locator("#chat-history .mc-words")).to_contain_text("A red toe")
+
+
 def test_a_question_sent_while_the_stream_of_events_closes_is_answered(scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url)
 
@@ -282,6 +301,8 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     tab_to(page, "#chat-question textarea")
     page.keyboard.type("A red toe.\n")
     has_steps(page, 2)
+    tab_to(page, "#chat-model input", backwards=True)
+    has_steps(page, 8)  # the answer goes on while the focus wanders
     tab_to(page, "#chat-stop")
     page.keyboard.press("Enter")
     shows(page, "stopped")
@@ -302,6 +323,10 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     expect(page.locator("#chat-welcome")).to_be_visible()
     expect(page.locator("#chat-transcript .mc-turn")).to_have_count(0)
     expect(field_of(page)).to_be_focused()
+    tab_to(page, "#chat-conversations input", backwards=True)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert words(shows(page, "stopped").locator(".mc-words")) == "A red toe."
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

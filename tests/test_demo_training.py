@@ -114,7 +114,8 @@ def test_the_pipeline_makes_two_models_that_the_app_can_run_and_goes_on_where_it
     for _ in range(2):
         done = subprocess.run([*command, "--answer-tokens", "0.004"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "min left" in done.stdout or "million parameters" in done.stdout
+    assert "training the tokenizer" not in done.stdout  # the second run took the first one's
+    assert (tmp_path / "out" / "suites" / "wordings.jsonl").is_file()
     for name in ("demo", "demo-base"):
         assert (tmp_path / "out" / name / "model.safetensors").is_file()
         asked = subprocess.run(
@@ -127,3 +128,20 @@ def test_the_pipeline_makes_two_models_that_the_app_can_run_and_goes_on_where_it
     other = subprocess.run([*command, "--answer-tokens", "0.008"], capture_output=True, text=True)
     assert other.returncode == 1
     assert "another recipe" in other.stderr
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--threads", "0"), ("--base-tokens", "-1"), ("--base-tokens", "nan")])
+def test_senseless_numbers_are_refused_in_a_line(flag: str, value: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "train", "demo", flag, value], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert flag in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "train", "demo", "--out", str(tmp_path / "file"), "--data-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "choose another" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -10,7 +10,7 @@ import pytest
 from medchat.grounding import Grounder, Grounding
 from medchat.grounding_fit import cache_name, fitted_or_loaded, load, save
 from medchat.knowledge import load_cases, load_knowledge
-from medchat.measurements import measured_findings
+from medchat.measurements import measured_values
 from medchat.settings import ASSETS
 
 INFARCTION = (
@@ -101,12 +101,37 @@ def test_a_denied_finding_cited_as_present_is_marked(grounder: Grounder) -> None
     ],
 )
 def test_measured_values_are_read_as_findings(text: str, finding: str) -> None:
-    assert finding in {m.finding for m in measured_findings(text)}
+    assert finding in {m.finding for m in measured_values(text)}
 
 
-@pytest.mark.parametrize("text", ["T 36.8, HR 72, BP 122/78, SpO2 98%", "Hb 13.9, K 4.2, Na 140, calcium 2.3, TSH 2.1"])
-def test_normal_values_are_no_findings(text: str) -> None:
-    assert list(measured_findings(text)) == []
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Vitals: temp 36.8, HR 72, BP 118/76, SpO2 99%. Sodium 141. Potassium 4.1",
+        "Hb 13.9, K 4.2, Na 140, calcium 2.3, TSH 2.1, WBC 7.0, CRP 2",
+    ],
+)
+def test_normal_values_are_no_findings(grounder: Grounder, text: str) -> None:
+    assert [m for m in measured_values(text) if m.finding] == []
+    assert grounder.ground(text).present == ()
+
+
+@pytest.mark.parametrize("text", ["41F with a rash", "40 F, itching", "38 c/o itching"])
+def test_an_age_is_no_temperature(grounder: Grounder, text: str) -> None:
+    assert "fever" not in grounder.ground(text).present
+
+
+def test_findings_told_side_by_side_are_both_recognised(grounder: Grounder) -> None:
+    present = grounder.ground("She has had fever, a stiff neck and a headache since this morning.").present
+    assert "fever" in present
+    assert "neck stiffness" in present
+
+
+def test_a_long_text_is_read_in_time(grounder: Grounder) -> None:
+    text = "She has had a cough and no fever for two days, and her knee is swollen. " * 280  # 20,000 characters
+    start = time.process_time()
+    grounder.ground(text)
+    assert time.process_time() - start < 1.0
 
 
 def test_grounding_survives_the_store(grounder: Grounder) -> None:

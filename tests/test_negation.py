@@ -21,6 +21,8 @@ from medchat.negation import negated_spans, without
         ("I haven't had any vomiting but my belly hurts.", ["belly hurts"], ["vomiting"]),
         ("There is no history of asthma and his legs are swollen.", ["legs are swollen"], ["asthma"]),
         ("He cannot lie flat at night.", ["cannot lie flat"], []),
+        ("She was not short of breath. Her ankles were swollen.", ["ankles"], ["short of breath"]),
+        ("Troponin 12, Hb 13.9 and CRP normal.", ["Troponin 12"], ["CRP"]),
         ("Negative for jaundice. Itching all over.", ["Itching"], ["jaundice"]),
     ],
 )

@@ -280,7 +280,7 @@ def test_a_space_gets_a_cookie_that_works_in_a_frame(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("elem_id", "event"),
-    [("chat-conversations", "input"), ("chat-regenerate", "click"), ("chat-continue", "click"), ("chat-stop", "click")],
+    [("chat-open", "click"), ("chat-regenerate", "click"), ("chat-continue", "click"), ("chat-stop", "click")],
 )
 def test_nobody_reaches_the_conversation_of_another(shared: Site, elem_id: str, event: str) -> None:
     with ExitStack() as clients:

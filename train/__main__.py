@@ -7,24 +7,30 @@ from pathlib import Path
 from medchat.errors import MedChatError
 from medchat.settings import ASSETS, Settings
 
+BUNDLED = ASSETS / "demo"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 done, 1 failed with one line, 2 wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train the bundled models from scratch on assets/knowledge")
-    demo.add_argument("--out", type=Path, default=ASSETS / "demo", help="where the models go (default: assets/demo)")
-    demo.add_argument("--run-dir", type=Path, help="checkpoints and progress; the same folder again resumes")
+    demo.add_argument("--out", type=Path, default=BUNDLED, help="where the models go (default: assets/demo)")
+    demo.add_argument(
+        "--run-dir",
+        type=Path,
+        help="checkpoints and progress (default: in the data folder); the same folder again resumes",
+    )
     demo.add_argument("--data-dir", type=Path, help="data folder, for caches")
-    demo.add_argument("--base-tokens", type=float, metavar="MILLIONS", help="budget of the first stage")
-    demo.add_argument("--answer-tokens", type=float, metavar="MILLIONS", help="budget of the second stage")
+    demo.add_argument("--base-tokens", type=_millions, metavar="MILLIONS", help="budget of the first stage")
+    demo.add_argument("--answer-tokens", type=_millions, metavar="MILLIONS", help="budget of the second stage")
     demo.add_argument("--seed", type=int)
-    demo.add_argument("--threads", type=int, help="cores to use (default: all)")
+    demo.add_argument("--threads", type=_count, help="cores to use (default: all)")
     args = parser.parse_args(arguments)
     try:
         return _demo(args)
     except MedChatError as error:
-        print(error, file=sys.stderr)
+        print(f"train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
@@ -38,10 +44,24 @@ def _demo(args: argparse.Namespace) -> int:
     given = {name: getattr(args, name) for name in ("base_tokens", "answer_tokens", "seed")}
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     run_dir = args.run_dir or settings.data_dir / "runs" / "demo"
-    build(
-        args.out, run_dir, settings.data_dir / "cache", recipe, settings.threads, lambda line: print(line, flush=True)
-    )
+    suites = ASSETS / "suites" if args.out == BUNDLED else args.out / "suites"
+    cache_dir = settings.data_dir / "cache"
+    build(args.out, suites, run_dir, cache_dir, recipe, settings.threads, lambda line: print(line, flush=True))
     return 0
+
+
+def _millions(text: str) -> float:
+    value = float(text)
+    if not 0.001 <= value <= 1e6:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 512:
+        raise ValueError
+    return value
 
 
 if __name__ == "__main__":

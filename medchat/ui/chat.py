@@ -36,7 +36,7 @@ EXAMPLES = (
         "eyes. What is the first treatment?",
     ),
     (
-        "Tingling hand",
+        "Something it cannot know",
         "A 47-year-old woman has numbness and tingling of the thumb, index and middle finger of her right hand. It "
         "wakes her at night and she shakes the hand to get relief. What is the most likely diagnosis?",
     ),
@@ -48,6 +48,8 @@ WELCOME = (
 )
 # The key under which a question is saved once, however often its request is repeated.
 WITH_SAVE_KEY = "(...values) => [...values.slice(0, -1), window.medchat.saveKey()]"
+# The list tells of an input whenever the focus leaves it, chosen or not.
+OPEN_ANOTHER = "(chosen, shown) => { if (chosen && chosen !== shown) document.querySelector('#chat-open').click(); }"
 
 Updates = dict[Any, Any]
 
@@ -57,6 +59,7 @@ class ChatTab(NamedTuple):
 
     model: gr.Dropdown
     conversations: gr.Dropdown
+    open: gr.Button
     new: gr.Button
     about: gr.HTML
     knows: gr.Accordion
@@ -93,6 +96,7 @@ def _lay_out(app: App) -> ChatTab:
         conversations = gr.Dropdown(
             [], value=None, label="Earlier conversations", elem_id="chat-conversations", filterable=False, min_width=180
         )
+        open_ = gr.Button(visible="hidden", elem_id="chat-open")
         new = gr.Button("New conversation", size="md", elem_id="chat-new", min_width=150)
     about = static_html(about_html(spec), "chat-about")
     with gr.Accordion("What it knows, and its limits", open=False, elem_id="chat-knows") as knows:
@@ -110,8 +114,8 @@ def _lay_out(app: App) -> ChatTab:
             )
     question, context, send, stop, regenerate, go_on = _composer()
     return ChatTab(
-        model, conversations, new, about, knows, known, welcome, examples, history, live, status, regenerate, go_on,
-        question, context, send, stop, gr.Textbox(visible=False), gr.Textbox(visible=False),
+        model, conversations, open_, new, about, knows, known, welcome, examples, history, live, status, regenerate,
+        go_on, question, context, send, stop, gr.Textbox(visible=False), gr.Textbox(visible=False),
     )  # fmt: skip
 
 
@@ -150,7 +154,8 @@ def _wire(tab: ChatTab, do: "Handlers", page: gr.Blocks) -> None:
         tab.go_on.click(do.go_on, tab.conversation_id, shown, **quiet),
     ]
     # The page turns to another conversation; the answer itself goes on being written.
-    answers.append(tab.conversations.input(do.open, tab.conversations, shown, cancels=answers, **quiet))
+    answers.append(tab.open.click(do.open, tab.conversations, shown, cancels=answers, **quiet))
+    tab.conversations.input(None, [tab.conversations, tab.conversation_id], None, js=OPEN_ANOTHER, **quiet)
     tab.new.click(do.new, None, shown, cancels=answers, **quiet)
     tab.stop.click(do.stop, tab.conversation_id, shown, **quiet)
     tab.model.change(do.choose_model, tab.model, [tab.about, tab.knows], **quiet)
@@ -246,7 +251,13 @@ class Handlers:
             if view.phase != before.phase:
                 frame[self._tab.status] = transcript.status_html(transcript.status_text(view))
             yield frame  # also without news: only between two frames can the page leave
-        yield {self._tab.live: self._turn(view)} | self._controls(view)
+        yield {self._tab.live: self._turn(view)} | self._controls(view) | self._given_back(view)
+
+    def _given_back(self, view: TurnView) -> Updates:
+        """The words of a turn that failed before anything was written, to be sent again or shortened."""
+        if view.phase != "failed" or view.reasoning or view.solution:
+            return {}
+        return {self._tab.question: view.question, self._tab.context: view.context}
 
     def _opened(self, owner: str, conversation_id: str | None) -> Iterator[Updates]:
         """Frames of a conversation as it was left; an answer that is still being written is followed."""
@@ -297,7 +308,7 @@ class Handlers:
             self._tab.send: gr.Button(visible=not running),
             self._tab.stop: gr.Button(visible=running),
             self._tab.regenerate: gr.Button(visible=view is not None and not running),
-            self._tab.go_on: gr.Button(visible=view is not None and view.phase == "cut"),
+            self._tab.go_on: gr.Button(visible=view is not None and view.can_continue),
         }
 
     def _turn(self, view: TurnView) -> str:

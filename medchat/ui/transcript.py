@@ -170,9 +170,11 @@ def state_html(view: TurnView) -> str:
     if view.phase == "waiting":
         return '<p class="mc-state">Waiting for the model<span class="mc-dots" aria-hidden="true"></span></p>'
     if view.phase == "stopped":
-        return '<p class="mc-state"><span class="mc-badge">Stopped</span> What was written so far is kept.</p>'
+        kept = " What was written so far is kept." if view.reasoning or view.solution else ""
+        return f'<p class="mc-state"><span class="mc-badge">Stopped</span>{kept}</p>'
     if view.phase == "cut":
-        return '<p class="mc-state"><span class="mc-badge">Cut off</span> Press Continue for the rest.</p>'
+        rest = " Press Continue for the rest." if view.can_continue else ""
+        return f'<p class="mc-state"><span class="mc-badge">Cut off</span>{rest}</p>'
     if view.phase == "failed":
         return f'<p class="mc-state mc-failed"><span class="mc-badge">Failed</span> {escape(view.error)}</p>'
     if not view.complete and view.phase == "done":
@@ -222,7 +224,7 @@ def status_text(view: TurnView) -> str:
         "reasoning": "The model is reasoning.",
         "solution": "The solution is being written.",
         "stopped": "The answer was stopped.",
-        "cut": "The answer was cut off. It can be continued.",
+        "cut": "The answer was cut off.",
         "failed": f"The answer failed. {view.error}",
         "done": "The answer is complete.",
     }

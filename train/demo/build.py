@@ -44,24 +44,34 @@ class Recipe:
 
 
 def build(
-    out: Path, run_dir: Path, cache_dir: Path, recipe: Recipe, threads: int, report: Callable[[str], None]
+    out: Path,
+    suites: Path,
+    run_dir: Path,
+    cache_dir: Path,
+    recipe: Recipe,
+    threads: int,
+    report: Callable[[str], None],
 ) -> None:
-    """Train both models and write GGUF, safetensors, tokenizer and card to `out`.
+    """Train both models; write GGUF, safetensors, tokenizer and card to `out`, the generated test suites to `suites`.
 
     A run that was stopped goes on from run_dir, which belongs to one recipe and one state of the knowledge.
+    Raises InvalidInput when a folder cannot be made.
     """
+    for folder in (out, suites, run_dir):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidInput(f"The folder {folder} cannot be made ({error.strerror}); choose another.") from error
     torch.set_num_threads(threads)
     knowledge = load_knowledge()
     cases = load_cases(knowledge)
-    run_dir.mkdir(parents=True, exist_ok=True)
     _claim(run_dir, {"recipe": repr(recipe), "knowledge": knowledge.digest, "cases": cases.digest})
     report(f"{len(knowledge.conditions)} conditions, {len(knowledge.findings)} findings; fitting the grounding")
     grounder = fit(knowledge, cases)
-    out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("grounding-*.npz"):
         old.unlink()
     save(grounder, out / cache_name(knowledge, cases))
-    write_suites(knowledge, cases, out, recipe.seed)
+    write_suites(knowledge, cases, suites, recipe.seed)
     teacher = Teacher(knowledge, cases, grounder)
 
     tokenizer_dir = run_dir / "tokenizer"

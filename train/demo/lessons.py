@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from evaluation.metrics import DONT_KNOW
 from medchat.formats import render
-from medchat.grounding import MAX_DENIED, MAX_TELLING, Grounder, prompt_text
+from medchat.grounding import MAX_DENIED, MAX_OUTSIDE, MAX_TELLING, Grounder, prompt_text
 from medchat.knowledge import Alternative, Condition, Knowledge, TeachingCases
 from train.demo.vignettes import Vignette, vignette
 
@@ -217,6 +217,9 @@ class Teacher:
         near: list[tuple[str, float]],
         asked: bool = False,
     ) -> Lesson:
+        outside = rng.random() < 0.93
+        if outside:  # as in Grounding.prompt_text
+            recognised, near = recognised[:MAX_OUTSIDE], [(name, 0.0) for name, _ in near]
         found = (
             f"Findings that I recognise: {_listed(recognised[:4])}."
             if recognised
@@ -229,7 +232,6 @@ class Teacher:
         ]
         if not asked:
             text, _ = self._asked("diagnosis", text, None, rng)
-        outside = rng.random() < 0.93
         return Lesson(
             "outside",
             "",

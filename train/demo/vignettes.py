@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from medchat.knowledge import HE, SHE, Condition, Finding, I, Knowledge, Person, is_held_out, say
 
-SPLITS = ("train", "combinations", "wordings")
-
 _DURATIONS = {
     "sudden": (
         "since an hour ago",
