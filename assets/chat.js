@@ -75,6 +75,11 @@
     if (event.key === "Escape" && !event.defaultPrevented && !closesList && shown(stop)) stop.click();
   });
 
+  // Gradio's lists would open again behind the focus that leaves them.
+  document.addEventListener("keydown", (event) => {
+    if (["Tab", "Shift"].includes(event.key) && event.target.matches("[role=combobox]")) event.stopPropagation();
+  }, { capture: true });
+
   window.medchat = { saveKey };
 })();
 

@@ -163,13 +163,18 @@ def _is_denied(span: tuple[int, int], denied: Sequence[tuple[int, int]]) -> bool
 
 
 class Evidence(NamedTuple):
-    """posterior (fragments, findings); negated (fragments,); words: those of the text that are not denied."""
+    """posterior (fragments, findings); negated (fragments,); words: those of the text that are not denied.
+
+    leaning: how much the words lean to the known (logit). likelihood (classes of cases,): of the words.
+    """
 
     spans: list[tuple[int, int]]
     negated: NDArray[np.bool_]
     posterior: Floats
     measured: list[Measured]
     words: list[str]
+    leaning: float
+    likelihood: Floats
 
 
 @dataclass(frozen=True)
@@ -326,7 +331,11 @@ class Grounder:
         spans = [pieces[row][:2] for row in kept]
         negated = np.array([_is_denied(span, denied) for span in spans], dtype=bool)
         measured = [v for v in values if v.finding in self._index and not _is_denied((v.start, v.end), denied)]
-        return Evidence(spans, negated, posterior[kept], measured, words_of(without(told, denied)))
+        stated = words_of(without(told, denied))
+        vector = self.cases.vectors([stated])
+        leaning = float((vector @ self.leaning[:-1])[0] + self.leaning[-1])
+        likelihood = self.cases.log_likelihood(vector)[0]
+        return Evidence(spans, negated, posterior[kept], measured, stated, leaning, likelihood)
 
     def _verbatim(self, words: Sequence[str]) -> tuple[int, float]:
         """The finding whose wording stands in the fragment word by word, and the share of the words that it covers."""
@@ -342,7 +351,7 @@ class Grounder:
     def condition_scores(self, evidence: Evidence) -> Floats:
         """(conditions,) how well each explains the case, in nats."""
         strength = self.finding_strength(evidence)
-        likelihood = self.cases.log_likelihood([evidence.words])[0, : self.membership.shape[1]]
+        likelihood = evidence.likelihood[: self.membership.shape[1]]
         return np.asarray(likelihood + FINDING_WEIGHT * (strength @ self.membership), dtype=np.float32)
 
     def finding_strength(self, evidence: Evidence) -> Floats:
@@ -356,8 +365,7 @@ class Grounder:
     def gate_features(self, evidence: Evidence, scores: Floats) -> Floats:
         """(N_FEATURES,) what tells a case inside the knowledge from one outside; see Gate."""
         n = self.membership.shape[1]
-        vector = self.cases.vectors([evidence.words])
-        likelihood = self.cases.log_likelihood([evidence.words])[0]
+        likelihood = evidence.likelihood
         known, strange = likelihood[:n], np.sort(likelihood[n:])[::-1]
         best, ranked = int(scores.argmax()), np.sort(scores)[::-1]
         strength = self.finding_strength(evidence)
@@ -379,7 +387,7 @@ class Grounder:
                 np.sort(strength[own])[-2],
                 per_fragment.mean(),
                 (per_fragment > 0.2).mean(),
-                float((vector @ self.leaning[:-1])[0] + self.leaning[-1]),
+                evidence.leaning,
                 np.log1p(len(evidence.words)),
                 self.cases.known_share(evidence.words),
             ],

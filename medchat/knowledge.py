@@ -23,6 +23,7 @@ Onset = Literal["sudden", "acute", "subacute", "chronic"]
 Kind = Literal["symptom", "sign", "test", "history"]
 Words = Annotated[str, Field(min_length=2, max_length=200)]
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, ten times faster, where it was built
 PLACEHOLDER = re.compile(r"\{(He|he|His|his|him|Him)\}")
 
 
@@ -162,8 +163,9 @@ def load_knowledge(folder: Path = ASSETS / "knowledge") -> Knowledge:
 
 def _parse(path: Path, data: bytes, schema: type[_S]) -> tuple[_S, dict[tuple[Any, ...], int]]:
     try:
-        node = yaml.compose(data.decode(), Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(data)
+        loader = _Loader(data.decode())
+        node = loader.get_single_node()
+        raw = loader.construct_document(node) if node else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise KnowledgeError(f"{path.name}:{line}: not valid YAML: {error.problem}.") from error

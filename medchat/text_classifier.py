@@ -94,15 +94,14 @@ class TextClassifier:
         norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
         return sparse.csr_matrix(sparse.diags(1 / np.maximum(norms, 1e-9)) @ matrix)
 
-    def log_likelihood(self, texts: Iterable[Sequence[str]]) -> Floats:
-        """(N, C) log P(text | class) up to a constant a text."""
-        vectors = self.vectors(texts)
+    def log_likelihood(self, vectors: sparse.csr_matrix) -> Floats:
+        """(N, C) log P(text | class) up to a constant a text, from vectors()."""
         mass = np.asarray(vectors.sum(axis=1)).ravel()
         return np.asarray((vectors @ self.weight).toarray() + np.outer(mass, self.floor), dtype=np.float32)
 
     def probabilities(self, texts: Iterable[Sequence[str]]) -> Floats:
         """(N, C) class probabilities with equal priors."""
-        return softmax(self.log_likelihood(texts), axis=1)
+        return softmax(self.log_likelihood(self.vectors(texts)), axis=1)
 
     def known_share(self, words: Sequence[str]) -> float:
         """Share of the words that the fitting texts contain."""

@@ -299,6 +299,7 @@ def test_markup_in_questions_and_answers_stays_text(without_csp: bool, scripted:
 def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url)
     tab_to(page, "#chat-question textarea")
+    expect(page.get_by_role("listbox")).to_have_count(0)
     page.keyboard.type("A red toe.\n")
     has_steps(page, 2)
     tab_to(page, "#chat-model input", backwards=True)
@@ -309,6 +310,7 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     tab_to(page, "#chat-regenerate")
     page.keyboard.press("Enter")
     shows(page, "reasoning")
+    expect(page.locator("#chat-stop")).to_be_visible()
     page.keyboard.press("Escape")
     turn = shows(page, "stopped")
     expect(turn.locator(".mc-version")).to_have_text("version 2 of 2")

@@ -144,6 +144,11 @@ def test_recognised_box_gives_findings_numbers_and_the_verdict() -> None:
     assert "Outside" not in transcript.recognised_html(GROUNDING)
 
 
+def test_asking_about_a_condition_is_no_case_with_near_conditions() -> None:
+    words = visible(transcript.recognised_html(replace(GROUNDING, recognised=(), asked_about="gout")))
+    assert words == "Recognised in this caseAsked about: gout"
+
+
 @pytest.mark.parametrize(
     ("milliseconds", "text"),
     [

@@ -101,16 +101,14 @@ def _chat(spec: ModelSpec, settings: Settings, examples: tuple[Example, ...], gr
         began = time.monotonic()
         live = service.ask(OWNER, example.question, example.context)
         view = live.snapshot()
-        first = 0.0
         while not live.ended:
             view = live.wait(view.revision, 1.0)
-            if not first and (view.reasoning or view.solution):
-                first = time.monotonic()
         view = live.snapshot()
-        if view.phase == "failed" or not view.completion_tokens or view.total_ms is None:
+        if view.phase == "failed" or not view.completion_tokens or view.total_ms is None or view.ttft_ms is None:
             raise ModelUnavailable(view.error or "An answer was empty.")
+        first = began + view.ttft_ms / 1000  # a tag counts too, as it does for the others
         last = began + view.total_ms / 1000  # what follows is saving it
-        return Asked(began, min(first or last, last), last, view.completion_tokens)
+        return Asked(began, first, last, view.completion_tokens)
 
     try:
         yield ask

@@ -251,7 +251,8 @@ class Handlers:
             if view.phase != before.phase:
                 frame[self._tab.status] = transcript.status_html(transcript.status_text(view))
             yield frame  # also without news: only between two frames can the page leave
-        yield {self._tab.live: self._turn(view)} | self._controls(view) | self._given_back(view)
+        if self._app.chat.live(owner, live.conversation_id) is None:  # else the page shows its successor already
+            yield {self._tab.live: self._turn(view)} | self._controls(view) | self._given_back(view)
 
     def _given_back(self, view: TurnView) -> Updates:
         """The words of a turn that failed before anything was written, to be sent again or shortened."""

@@ -107,7 +107,7 @@ def recognised_html(grounding: Grounding | None) -> str:
     parts.append(_findings("Denied", "denied", grounding.denied))
     if not grounding.recognised and not grounding.asked_about:
         parts.append("<p>No finding that I know.</p>")
-    if grounding.near:
+    if grounding.near and (grounding.recognised or not grounding.asked_about):  # asking for a definition is no case
         bars = "".join(_bar(near.name, near.probability) for near in grounding.near)
         parts.append(f'<h4>Near conditions</h4><ul class="mc-bars">{bars}</ul>')
     return f'<div class="mc-recognised">{"".join(parts)}</div>'
