@@ -7,9 +7,9 @@ logistic regression over how well the best condition explains it, fitted on case
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -257,8 +257,6 @@ class Grounder:
         best = np.argsort(-probabilities)[:N_NEAR]
         conditions = list(self.knowledge.conditions.values())
         near = tuple(Near(conditions[i].id, conditions[i].name, round(float(probabilities[i]), 3)) for i in best)
-        asked = self._asked_about(text)
-        inside = float(self.gate.inside(self.gate_features(evidence, scores)[None])[0])
         recognised = self._recognised(evidence, probabilities)
         plausible = [best[0], *(i for i in best[1:N_TOLD] if probabilities[i] >= _PLAUSIBLE)]
         told = {f for i in plausible for f in conditions[i].all_findings}
@@ -266,10 +264,17 @@ class Grounder:
         return Grounding(
             recognised=recognised,
             near=near,
-            outside=not asked and (inside < self.gate.threshold or bool(_DEFINITION.match(text))),
+            outside=self._is_outside(text, evidence),
             telling=tuple(telling)[:MAX_TELLING],
-            asked_about=asked,
+            asked_about=self._asked_about(text),
         )
+
+    def _is_outside(self, text: str, evidence: Evidence) -> bool:
+        if self._asked_about(text):
+            return False
+        features = self.gate_features(evidence, self.condition_scores(evidence))
+        inside = float(self.gate.inside(features[None])[0])
+        return inside < self.gate.threshold or bool(_DEFINITION.match(text))
 
     def cited(self, reasoning: str) -> list[tuple[int, int, str]]:
         """Findings that the reasoning states, in the knowledge's own words: start, end and name of each.
@@ -290,10 +295,9 @@ class Grounder:
         Where the case may say it in words that are not quite understood, and where it is no case or outside
         the knowledge, nothing is said.
         """
-        said = self.ground(case)
-        if said.outside or said.asked_about:
-            return []
         evidence = self.evidence(case)
+        if self._is_outside(case, evidence) or self._asked_about(case):
+            return []
         stated = evidence.posterior[~evidence.negated]
         possible = set(np.flatnonzero((stated >= _POSSIBLE).any(axis=0)).tolist())
         possible |= {self._index[m.finding] for m in evidence.measured}
@@ -304,7 +308,12 @@ class Grounder:
             if self._by_name[name.lower()] not in possible and not set(words_of(name)) <= words
         ]
 
-    def evidence(self, text: str) -> Evidence:
+    @cached_property
+    def evidence(self) -> Callable[[str], Evidence]:
+        """The evidence of a text; that of the last texts is kept, since a case is looked at more than once."""
+        return lru_cache(maxsize=32)(self._evidence)
+
+    def _evidence(self, text: str) -> Evidence:
         """Findings' posteriors over the text's fragments, and the words that are not denied.
 
         Measured values are read by their limits alone, not by how they are worded.
