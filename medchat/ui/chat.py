@@ -120,6 +120,7 @@ def _lay_out(app: App) -> ChatTab:
 
 
 def _composer() -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.Button, gr.Button, gr.Button]:
+    """The fields and buttons; style.css shows those that go with the state of the last turn."""
     with gr.Column(elem_id="chat-composer"):
         static_html(f'<p class="mc-small">{PURPOSE}</p>', "chat-purpose")
         with gr.Accordion("Patient context (optional)", open=False, elem_id="chat-context-box"):
@@ -134,15 +135,15 @@ def _composer() -> tuple[gr.Textbox, gr.Textbox, gr.Button, gr.Button, gr.Button
             )  # fmt: skip
             with gr.Column(elem_id="chat-buttons", scale=0, min_width=110):
                 send = gr.Button("Send", variant="primary", elem_id="chat-send")
-                stop = gr.Button("Stop", variant="stop", elem_id="chat-stop", visible=False)
-                regenerate = gr.Button("Regenerate", size="sm", elem_id="chat-regenerate", visible=False)
-                go_on = gr.Button("Continue", size="sm", elem_id="chat-continue", visible=False)
+                stop = gr.Button("Stop", variant="stop", elem_id="chat-stop")
+                regenerate = gr.Button("Regenerate", size="sm", elem_id="chat-regenerate")
+                go_on = gr.Button("Continue", size="sm", elem_id="chat-continue")
     return question, context, send, stop, regenerate, go_on
 
 
 def _wire(tab: ChatTab, do: "Handlers", page: gr.Blocks) -> None:
     shown = [
-        tab.history, tab.live, tab.status, tab.welcome, tab.regenerate, tab.go_on, tab.send, tab.stop,
+        tab.history, tab.live, tab.status, tab.welcome,
         tab.question, tab.context, tab.conversation_id, tab.conversations, tab.model,
     ]  # fmt: skip
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -227,7 +228,7 @@ class Handlers:
             return {self._tab.live: gr.skip()}
         self._app.chat.stop(owner, live.conversation_id)
         view = live.snapshot()
-        return {self._tab.live: self._turn(view)} | self._controls(view)
+        return {self._tab.live: self._turn(view)}
 
     @handler
     def choose_model(self, model_id: str) -> Updates:
@@ -247,12 +248,13 @@ class Handlers:
         while view.phase not in ENDED:
             time.sleep(FRAME_S)
             before, view = view, live.snapshot()
+            if self._app.chat.live(owner, live.conversation_id) not in (live, None):
+                return  # the page shows its successor already
             frame: Updates = {self._tab.live: gr.skip() if view.revision == before.revision else self._turn(view)}
             if view.phase != before.phase:
                 frame[self._tab.status] = transcript.status_html(transcript.status_text(view))
             yield frame  # also without news: only between two frames can the page leave
-        if self._app.chat.live(owner, live.conversation_id) is None:  # else the page shows its successor already
-            yield {self._tab.live: self._turn(view)} | self._controls(view) | self._given_back(view)
+        yield {self._tab.live: self._turn(view)} | self._given_back(view)
 
     def _given_back(self, view: TurnView) -> Updates:
         """The words of a turn that failed before anything was written, to be sent again or shortened."""
@@ -272,7 +274,7 @@ class Handlers:
             yield from self._follow(owner, live)
 
     def _whole(self, owner: str, conversation_id: str) -> Updates:
-        """A conversation from its first turn to its last, and the controls that go with it."""
+        """A conversation from its first turn to its last."""
         turns = self._app.chat.turns(owner, conversation_id)
         if not turns:
             return self._empty(owner) | {self._tab.conversation_id: conversation_id}
@@ -285,7 +287,7 @@ class Handlers:
             self._tab.conversation_id: conversation_id,
             self._tab.conversations: self._list(owner, conversation_id),
             self._tab.model: last.model_id if last.model_id in self._app.models else gr.skip(),
-        } | self._controls(last)
+        }
 
     def _empty(self, owner: str) -> Updates:
         return {
@@ -295,22 +297,12 @@ class Handlers:
             self._tab.welcome: gr.Column(visible=True),
             self._tab.conversation_id: None,
             self._tab.conversations: self._list(owner, None),
-        } | self._controls(None)
+        }
 
     def _list(self, owner: str, conversation_id: str | None) -> gr.Dropdown:
         """The owner's conversations, the one shown chosen."""
         choices = [(c.title, c.id) for c in self._app.store.conversations_of(owner)]
         return gr.Dropdown(choices, value=conversation_id)
-
-    def _controls(self, view: TurnView | None) -> Updates:
-        """Send or Stop, and what can be done with the last answer."""
-        running = view is not None and view.phase not in ENDED
-        return {
-            self._tab.send: gr.Button(visible=not running),
-            self._tab.stop: gr.Button(visible=running),
-            self._tab.regenerate: gr.Button(visible=view is not None and not running),
-            self._tab.go_on: gr.Button(visible=view is not None and view.can_continue),
-        }
 
     def _turn(self, view: TurnView) -> str:
         spec = self._app.models.get(view.model_id)

@@ -204,8 +204,9 @@ def turn_html(view: TurnView, model_name: str) -> str:
     note = f'<p class="mc-note">{escape(view.note)}</p>' if view.note else ""
     answer = f"{note}{reasoning_html(view)}{solution_html(view)}{state_html(view)}"
     print_ = "" if view.phase == "waiting" else small_print(view, model_name)
+    continues = " data-continues" if view.can_continue else ""
     return (
-        f'<article class="mc-turn" data-phase="{escape(view.phase)}" data-answer="{escape(view.answer_id)}">'
+        f'<article class="mc-turn" data-phase="{escape(view.phase)}"{continues} data-answer="{escape(view.answer_id)}">'
         f'<h2 class="mc-vh">Question {number}</h2>'
         f"{case_html(view)}{recognised_html(view.grounding)}"
         f'<div class="mc-answer">{answer}{print_}</div></article>'
