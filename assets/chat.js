@@ -3,6 +3,7 @@
 (() => {
   const openness = new Map();
   let following = true;
+  let focusedKey = null;
   let lastY = 0;
   let height = 0;
   let movedAt = -Infinity; // when its reader last moved the page: text that grows or shrinks moves it too
@@ -21,6 +22,12 @@
       const wanted = openness.get(details.dataset.key);
       if (wanted !== undefined && details.open !== wanted) details.open = wanted;
     });
+  }
+
+  // A frame that replaces the accordion would take the focus from its summary.
+  function keepFocus() {
+    if (focusedKey === null || document.activeElement !== document.body) return;
+    document.querySelector(`details.mc-reasoning[data-key="${CSS.escape(focusedKey)}"] > summary`)?.focus({ preventScroll: true });
   }
 
   // Gradio's accordions do not tell screen readers whether they are open.
@@ -42,6 +49,7 @@
     const ours = records.filter((record) => inTranscript(record.target));
     if (!ours.length) return;
     keepOpenness();
+    keepFocus();
     follow(ours);
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["open", "data-phase", "class"] });
 
@@ -58,6 +66,11 @@
     else if (window.scrollY < lastY && performance.now() - movedAt < 1000) following = false;
     lastY = window.scrollY;
   }, { passive: true });
+
+  document.addEventListener("focusin", (event) => {
+    focusedKey = event.target.closest(".mc-reasoning > summary")?.parentElement.dataset.key ?? null;
+  });
+  document.addEventListener("pointerdown", () => { focusedKey = null; });
 
   document.addEventListener("click", (event) => {
     const summary = event.target.closest(".mc-reasoning > summary");

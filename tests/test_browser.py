@@ -314,10 +314,12 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     page.keyboard.press("Escape")
     turn = shows(page, "stopped")
     expect(turn.locator(".mc-version")).to_have_text("version 2 of 2")
+    expect(page.locator("#chat-regenerate")).to_be_visible()  # the last frame has come
     tab_to(page, ".mc-reasoning summary", backwards=True)
     expect(turn.locator(".mc-body")).to_be_visible()
     page.keyboard.press("Enter")
     expect(turn.locator(".mc-body")).to_be_hidden()
+    expect(turn.locator(".mc-reasoning summary")).to_be_focused()
     page.keyboard.press("Enter")
     expect(turn.locator(".mc-body")).to_be_visible()
     tab_to(page, "#chat-new", backwards=True)
