@@ -50,6 +50,7 @@ _WEIGHED = re.compile(
     re.IGNORECASE,
 )
 _DENIALS = frozenset("no not nor never without denies denied deny negative absent absence".split())
+_DURATIONS = frozenset("hour hours day days week weeks month months year years 0 one two three four five six".split())
 _LONGEST_PHRASE = 6
 
 
@@ -348,7 +349,7 @@ class Grounder:
 
     def _verbatim(self, words: Sequence[str]) -> tuple[int, float]:
         """The finding whose wording stands in the fragment word by word, and the share of the words that it covers."""
-        told = [w for w in words if w not in _DENIALS]
+        told = [w for w in words if w not in _DENIALS and w not in _DURATIONS]
         for length in range(min(len(told), _LONGEST_PHRASE), 0, -1):
             for start in range(len(told) - length + 1):
                 finding = self._phrases.get(tuple(told[start : start + length]))

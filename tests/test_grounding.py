@@ -127,6 +127,10 @@ def test_findings_told_side_by_side_are_both_recognised(grounder: Grounder) -> N
     assert "neck stiffness" in present
 
 
+def test_how_long_it_lasts_does_not_change_what_a_finding_is(grounder: Grounder) -> None:
+    assert grounder.ground("A productive cough and three days of fever.").present == ("productive cough", "fever")
+
+
 def test_a_long_text_is_read_in_time(grounder: Grounder) -> None:
     text = "She has had a cough and no fever for two days, and her knee is swollen. " * 280  # 20,000 characters
     start = time.process_time()
