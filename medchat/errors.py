@@ -4,7 +4,11 @@ MedChatError
 ├── InvalidInput        what was typed or given cannot be used
 │   └── ContextTooLong  the question does not fit into the model's context
 ├── ModelUnavailable    the model cannot be loaded or stopped answering
-│   └── NotEnoughMemory loading it would exhaust the machine
+│   ├── NotEnoughMemory loading it would exhaust the machine
+│   ├── EngineUnusable  the library that runs it is missing or cannot run on this processor
+│   ├── AccessDenied    a server or the Hub refused the key, or wants its terms accepted first
+│   └── RateLimited     a server takes no more requests for now
+├── DownloadFailed      a model could not be fetched from the Hub
 ├── KnowledgeError      a file of assets/knowledge breaks the schema (file and line)
 ├── StoreError          the database cannot be opened or written
 │   └── StoreTooNew     it was written by a newer MedChat
@@ -34,6 +38,30 @@ class ModelUnavailable(MedChatError):
 
 class NotEnoughMemory(ModelUnavailable):
     """Loading the model would exhaust the machine's memory."""
+
+
+class EngineUnusable(ModelUnavailable):
+    """The library that runs the model is missing, or cannot run on this machine."""
+
+
+class AccessDenied(ModelUnavailable):
+    """A server or the Hub refused the key, or wants its terms accepted first."""
+
+
+class RateLimited(ModelUnavailable):
+    """A server takes no more requests for now.
+
+    retry_after_s: seconds to wait, None when it did not say. daily: the quota is that of the day.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None, daily: bool = False) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.daily = daily
+
+
+class DownloadFailed(MedChatError):
+    """A model could not be fetched: no network, no room, no permission, no such file, or stopped."""
 
 
 class KnowledgeError(MedChatError):

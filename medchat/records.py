@@ -24,13 +24,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a completion is drawn. temperature 0 is greedy; top_p 1 and top_k 0 are off."""
+    """How a completion is drawn. temperature 0 is greedy; top_p 1, top_k 0 and presence_penalty 0 are off.
+
+    presence_penalty is taken from the logit of each token that the completion already holds.
+    """
 
     max_new_tokens: int = 512
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    presence_penalty: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,19 @@ class Done(NamedTuple):
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+
+
+class ModelFacts(NamedTuple):
+    """What a look at a model's files says of it, before it is loaded.
+
+    parameters: in billions. n_ctx: tokens that it was trained for. memory_gb: what loading it takes, in GB.
+    """
+
+    architecture: str
+    parameters: float
+    n_ctx: int
+    has_chat_template: bool
+    memory_gb: float
 
 
 def question_id(context: str, question: str) -> str:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from medchat.errors import StoreError, StoreTooNew
-from medchat.store import ModelRecord, Store, migrate
+from medchat.store import ModelRecord, Store, migrate, selected_path
 from medchat.store.connection import open_engine
 from medchat.store.tables import Base
 
@@ -174,6 +174,53 @@ def test_a_database_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
     assert (talk.title, talk.turns) == ("Fever", 1)
     assert (answer.question, answer.solution, answer.complete) == ("Why the fever?", "Rest.", True)
     assert answer.updated_at.isoformat() == "2026-01-02T03:04:06+00:00"
+
+
+def row_of_0001(id: str, position: int, version: int, minute: int, status: str = "done") -> str:
+    moment = f"2026-01-02 04:{minute:02}:00.000000"
+    return f"""
+INSERT INTO answers VALUES (
+    '{id}', 'f00d', 'Größe 2 m', 'Why?', 'c2', {position}, {version}, 'demo', '{status}', '', 'Since {id}.', 'So {id}.',
+    1, 'stop', '', NULL, NULL, NULL, 'think', NULL, 'chat', NULL, NULL, NULL, NULL, NULL, NULL, '', '{moment}',
+    '{moment}', NULL
+);"""
+
+
+def test_a_conversation_of_the_first_version_becomes_a_tree(tmp_path: Path) -> None:
+    # The turns of c2: a (04:01) and b (04:02); then c (04:03); a third version d of the first turn (04:04);
+    # e (04:05) after c, and f, of before all others by a clock that was set back, after c too.
+    rows = [
+        row_of_0001("a", 0, 1, minute=1),
+        row_of_0001("b", 0, 2, minute=2),
+        row_of_0001("c", 1, 1, minute=3),
+        row_of_0001("d", 0, 3, minute=4),
+        row_of_0001("e", 2, 1, minute=5, status="writing"),
+        row_of_0001("f", 2, 2, minute=0),
+    ]
+    talk = """INSERT INTO conversations VALUES (
+        'c2', 'ada', 'Mrs B''s WÄRME', 'demo', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000');"""
+    file = tmp_path / "medchat.db"
+    url = make(file, VERSION_0001 + talk + "".join(rows))
+
+    migrate.upgrade(url, tmp_path / "backups")
+
+    store = Store(url)
+    answers = store.answers_of("ada", "c2")
+    assert {a.id: a.parent_id for a in answers} == {"a": None, "b": None, "c": "b", "d": None, "e": "c", "f": "c"}
+    assert all(a.selected_at == a.created_at for a in answers)
+    assert [a.id for a in selected_path(answers)] == ["d"]
+    store.select_answer("ada", "c2", "c")
+    assert [a.id for a in selected_path(store.answers_of("ada", "c2"))] == ["b", "c", "e"]
+    assert [f.conversation.id for f in store.search_conversations("ada", "wärme so größe")] == ["c2"]
+    assert [f.answer_id for f in store.search_conversations("ada", "fever")] == ["a1"]
+    assert store.search_conversations("ada", "since e.") == []
+    assert store.close_unfinished() == 1
+    assert [f.answer_id for f in store.search_conversations("ada", "since e.")] == ["e"]
+    assert values(file, "SELECT * FROM pragma_foreign_key_check") == []
+    assert values(file, "SELECT \"table\" FROM pragma_foreign_key_list('answers') WHERE \"from\" = 'parent_id'") == [
+        "answers"
+    ]
+    assert store.delete_conversation("ada", "c2") == "deleted"
 
 
 def test_an_older_database_is_backed_up_and_then_migrated(tmp_path: Path) -> None:

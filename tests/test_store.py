@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import answered, begin, finish, new_store
 
 from medchat.errors import InvalidInput, NotFound, SettingsError, StoreError
 from medchat.records import Message, Sampling
-from medchat.store import AnswerRecord, ModelRecord, Store, latest_versions, migrate
+from medchat.store import ModelRecord, Store, migrate
 from medchat.store.backup import backup
 from medchat.store.export import export
 from medchat.store.lock import hold_data_dir
@@ -27,23 +28,9 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str, tmp_path: Path) -> Iterator[Store]:
-    migrate.upgrade(url, tmp_path / "backups")
-    store = Store(url)
-    store.add_model(ModelRecord("demo", "Demo"))
+    store = new_store(tmp_path)
     yield store
     store.close()
-
-
-def begin(store: Store, conversation_id: str, question: str = "Why the fever?", **more: Any) -> AnswerRecord:
-    values: dict[str, Any] = {"context": "", "prompt": None, "sampling": None, "answer_format": "think"}
-    owner = more.pop("owner", "ada")
-    return store.begin_answer(owner, conversation_id, question=question, model_id="demo", **{**values, **more})
-
-
-def finish(store: Store, answer_id: str, solution: str = "Rest.") -> AnswerRecord:
-    return store.finish_answer(
-        answer_id, "done", raw=solution, reasoning="", solution=solution, complete=True, finish_reason="stop"
-    )
 
 
 def at_once(n: int, work: Callable[[int], Any]) -> list[Any]:
@@ -76,6 +63,7 @@ def test_an_answer_is_there_again_after_a_restart(store: Store, url: str) -> Non
         prompt=[Message("system", "You reason."), Message("user", "Which test next?")],
         sampling=Sampling(max_new_tokens=64, temperature=0.5, seed=4294967295),
         answer_format="gemma-grpo",
+        parent_id=None,
         grounding={"findings": [{"id": "cough", "start": 0, "end": 5}]},
         note="Two earlier turns were left out.",
     )
@@ -133,30 +121,17 @@ def test_only_its_owner_sees_a_conversation(store: Store) -> None:
 def test_the_conversation_used_last_comes_first_with_its_number_of_turns(store: Store) -> None:
     first = store.start_conversation("ada", "demo", "First")
     second = store.start_conversation("ada", "demo", "Second")
-    begin(store, first.id)
-    begin(store, first.id)
-    begin(store, first.id, position=1)
+    asked = begin(store, first.id)
+    begin(store, first.id, parent_id=asked.id)
+    begin(store, first.id, parent_id=asked.id)
 
     found = store.conversations_of("ada")
 
     assert [(talk.title, talk.turns) for talk in found] == [("First", 2), ("Second", 0)]
     assert store.latest_conversation("ada") == found[0] == store.conversation("ada", first.id)
     assert store.conversations_of("ada", limit=1) == found[:1]
+    assert store.conversations_of("ada", offset=1) == found[1:]
     assert store.conversation("ada", second.id).turns == 0
-
-
-def test_a_regenerated_answer_is_one_more_version_of_its_turn(store: Store) -> None:
-    talk = store.start_conversation("ada", "demo", "A cough")
-    finish(store, begin(store, talk.id, "One?").id, "a")
-    finish(store, begin(store, talk.id, "Two?").id, "b")
-    finish(store, begin(store, talk.id, "One?", position=0).id, "c")
-
-    answers = store.answers_of("ada", talk.id)
-
-    assert [(a.position, a.version, a.solution) for a in answers] == [(0, 1, "a"), (0, 2, "c"), (1, 1, "b")]
-    assert [a.solution for a in latest_versions(answers)] == ["c", "b"]
-    with pytest.raises(NotFound):
-        begin(store, talk.id, position=2)
 
 
 def test_equal_questions_share_an_id_and_keep_their_own_words(store: Store) -> None:
@@ -226,19 +201,20 @@ def test_eight_threads_write_into_one_conversation(store: Store) -> None:
     at_once(8, ask)
 
     answers = store.answers_of("ada", talk.id)
-    assert [answer.position for answer in answers] == list(range(40))
+    assert [answer.version for answer in answers] == list(range(1, 41))
     expected = {(f"Question {i}.{n}", f"Answer {i}.{n}") for i in range(8) for n in range(5)}
     assert {(answer.question, answer.solution) for answer in answers} == expected
 
 
 def test_a_half_written_answer_of_a_killed_process_is_cut_and_keeps_its_text(store: Store, url: str) -> None:
     talk = store.start_conversation("ada", "demo", "A cough")
-    finish(store, begin(store, talk.id, "Done?").id)
+    done = answered(store, talk.id, "Done?", "Yes.")
     killed = """
 import os, signal, sys
 from medchat.store import Store
 store = Store(sys.argv[1])
-answer = store.begin_answer("ada", sys.argv[2], "", "Half?", "demo", prompt=None, sampling=None, answer_format="think")
+answer = store.begin_answer("ada", sys.argv[2], "", "Half?", "demo", prompt=None, sampling=None, answer_format="think",
+                            parent_id=None)
 store.grow_answer(answer.id, "<think>1. Fev", "1. Fev", "")
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -246,9 +222,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     assert store.close_unfinished() == 1
 
-    done, cut = store.answers_of("ada", talk.id)
+    kept, cut = store.answers_of("ada", talk.id)
     assert (cut.status, cut.raw, cut.reasoning, cut.complete) == ("cut", "<think>1. Fev", "1. Fev", False)
-    assert done.status == "done"
+    assert kept == done
+    assert [found.answer_id for found in store.search_conversations("ada", "half")] == [cut.id]
     assert store.close_unfinished() == 0
 
 
@@ -275,7 +252,8 @@ def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))
 
 def ask(n):
-    store.begin_answer("ada", talk.id, "c" * 9000, f"q{n}", "demo", prompt=None, sampling=None, answer_format="think")
+    store.begin_answer("ada", talk.id, "c" * 9000, f"q{n}", "demo", prompt=None, sampling=None, answer_format="think",
+                       parent_id=None)
 
 folder, url = Path(sys.argv[1]), f"sqlite:///{sys.argv[1]}/medchat.db"
 limit(20_000)
@@ -428,15 +406,19 @@ def test_a_backup_of_nothing_is_refused(url: str, tmp_path: Path) -> None:
 def test_an_export_is_one_file_of_json_lines_a_table(store: Store, url: str, tmp_path: Path) -> None:
     talk = store.start_conversation("ada", "demo", "A cough")
     finish(store, begin(store, talk.id, "Wärme?", sampling=Sampling(seed=7)).id, "Rest.")
-    begin(store, talk.id, "Two?")
+    rated = answered(store, talk.id, "Two?", "Rest.")
+    store.add_thumb("ada", rated.id, "down", ["unsafe"])
+    assert store.delete_answer("ada", talk.id, rated.id) == "hidden"
 
     counts = export(url, tmp_path / "out")
 
-    assert counts == {"models": 1, "questions": 2, "conversations": 1, "answers": 2}
+    assert counts == {"models": 1, "questions": 2, "conversations": 1, "answers": 2, "thumbs": 1}
+    assert sorted(file.stem for file in (tmp_path / "out").iterdir()) == sorted(counts)
     lines = {name: (tmp_path / "out" / f"{name}.jsonl").read_text("utf-8").splitlines() for name in counts}
     assert {name: len(rows) for name, rows in lines.items()} == counts
     row = json.loads(lines["answers"][0])
     assert (row["question"], row["solution"], row["sampling"]["seed"]) == ("Wärme?", "Rest.", 7)
     assert row["created_at"].endswith("+00:00")
+    assert json.loads(lines["thumbs"][0])["reasons"] == ["unsafe"]
     with pytest.raises(StoreError, match="not empty"):
         export(url, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Opening a database, and its errors in words. What is particular to SQLite stands here and in copies.py."""
+"""Opening a database, and its errors in words. What is particular to SQLite stands here and in backup.py."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from medchat.errors import SettingsError, StoreError
 
 BUSY_TIMEOUT_MS = 5000
+LOG_TIMEOUT_MS = 200  # a page that asks for what is new reads for less than this
 BACK_UP_HINT = "Restore a backup, or choose another data folder."
 
 # SQLite's primary result codes: what happened and what to do.
@@ -80,6 +81,7 @@ def _tune_sqlite(engine: Engine, foreign_keys: bool) -> None:
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA secure_delete=ON")  # deleted text is written over
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
@@ -89,6 +91,22 @@ def _tune_sqlite(engine: Engine, foreign_keys: bool) -> None:
         # wrote in between; one that says at its beginning that it will write waits its turn.
         writes = connection.get_execution_options().get("writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def empty_log(engine: Engine) -> None:
+    """Empties SQLite's log, in which deleted text would stand on; does nothing for another database.
+
+    While others read, the log stays as it is until the next time, or until the last connection closes.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    connection = engine.raw_connection()
+    try:
+        connection.execute(f"PRAGMA busy_timeout={LOG_TIMEOUT_MS}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        connection.close()
 
 
 @contextmanager

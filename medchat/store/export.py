@@ -14,6 +14,7 @@ from medchat.store.tables import Base
 def export(url: str, folder: Path) -> dict[str, int]:
     """Writes TABLE.jsonl for every table, all of one moment; returns the number of rows of each.
 
+    Hidden rows are among them; tables that only repeat others for searching are left out.
     Raises StoreError when the folder is not empty or cannot be written, or the store is not current.
     """
     check(url)
@@ -25,7 +26,8 @@ def export(url: str, folder: Path) -> dict[str, int]:
         if any(folder.iterdir()):
             raise StoreError("The folder for the export is not empty; choose another one.")
         with translated(), moment.connect() as connection:
-            return {table.name: _write(connection, table, folder) for table in Base.metadata.sorted_tables}
+            tables = [table for table in Base.metadata.sorted_tables if not table.info.get("derived")]
+            return {table.name: _write(connection, table, folder) for table in tables}
     except OSError as error:
         raise StoreError("The export could not be written; check its folder and the space there.") from error
     finally:

@@ -1,5 +1,6 @@
 """The frozen records that the store hands out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -8,6 +9,20 @@ from medchat.records import FinishReason, Message, Sampling
 
 FinalStatus = Literal["done", "stopped", "failed", "cut"]
 AnswerStatus = Literal["writing"] | FinalStatus
+Thumb = Literal["up", "down", "none"]
+Removal = Literal["deleted", "hidden"]
+
+THUMB_REASONS = (
+    "correct",
+    "clear reasoning",
+    "helpful",
+    "factual error",
+    "wrong reasoning",
+    "unsafe",
+    "incomplete",
+    "unclear",
+    "off topic",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +40,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRecord:
-    """A conversation; turns counts its questions, several versions of one answer once."""
+    """A conversation; turns counts its questions along the longest path, several versions once."""
 
     id: str
     owner: str
@@ -38,8 +53,11 @@ class ConversationRecord:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """One answer: version `version` (from 1) of turn `position` (from 0) of its conversation.
+    """One answer, in the tree of its conversation: asked after parent_id, or first where that is None.
 
+    Siblings with one question_id are versions of one answer, those with another one are branches.
+    selected_at: when it was last chosen among its siblings. position: the number of answers above it;
+    version: counts from 1 all answers made at that position.
     status: writing while it grows, then done, stopped (by the asker), failed (see error) or cut
     (its process ended in mid-answer). complete: it came to its own end.
     context and question are in the words of this asker; question_id ties equal ones together.
@@ -54,6 +72,7 @@ class AnswerRecord:
     conversation_id: str | None
     position: int | None
     version: int
+    parent_id: str | None
     model_id: str
     status: AnswerStatus
     raw: str
@@ -77,11 +96,45 @@ class AnswerRecord:
     note: str
     created_at: datetime
     updated_at: datetime
+    selected_at: datetime
 
 
-def latest_versions(answers: list[AnswerRecord]) -> list[AnswerRecord]:
-    """The newest version of each turn, in the order of the turns."""
-    newest: dict[int | None, AnswerRecord] = {}
-    for answer in sorted(answers, key=lambda a: (a.position or 0, a.version)):
-        newest[answer.position] = answer
-    return list(newest.values())
+@dataclass(frozen=True, slots=True)
+class ThumbRecord:
+    """What an owner thinks of an answer, "none" when it was taken back.
+
+    reasons: out of THUMB_REASONS. supersedes: the id of the one before; None for the first.
+    """
+
+    id: str
+    owner: str
+    answer_id: str
+    thumb: Thumb
+    reasons: tuple[str, ...]
+    comment: str
+    created_at: datetime
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundConversation:
+    """A conversation that a search found.
+
+    answer_id: the answer that holds most of the words; snippet: its text around the first of them.
+    Both are empty when the words stand in the title alone.
+    """
+
+    conversation: ConversationRecord
+    snippet: str
+    answer_id: str
+
+
+def selected_path(answers: Iterable[AnswerRecord]) -> list[AnswerRecord]:
+    """The answers shown: from the first turn down, at each level the sibling that was selected last."""
+    children: dict[str | None, list[AnswerRecord]] = {}
+    for answer in answers:
+        children.setdefault(answer.parent_id, []).append(answer)
+    path: list[AnswerRecord] = []
+    while siblings := children.get(path[-1].id if path else None):
+        path.append(max(siblings, key=lambda answer: (answer.selected_at, answer.version)))
+    return path

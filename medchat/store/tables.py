@@ -65,6 +65,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON(none_as_null=True),
         list[dict[str, Any]]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
     }
 
 
@@ -94,7 +95,7 @@ class Question(Base):
 
 
 class Conversation(Base):
-    """Turns of one owner."""
+    """Turns of one owner. hidden_at: when it was deleted and had to be kept, because something in it is rated."""
 
     __tablename__ = "conversations"
     __table_args__ = (Index(None, "owner", "updated_at"),)
@@ -105,17 +106,22 @@ class Conversation(Base):
     model_id: Mapped[str] = mapped_column(ForeignKey("models.id"))
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
+    hidden_at: Mapped[datetime | None]
 
 
 class Answer(Base):
-    """One version of the answer to one question.
+    """One version of the answer to one question; parent_id: the answer after which it was asked.
 
+    hidden_at: when it was deleted and had to be kept, because it or one with it is rated.
     context and question repeat the question in this asker's own words: spacing and capitals may
     differ from those of the shared row, and the places in `grounding` count characters of these.
     """
 
     __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("conversation_id", "position", "version"),)
+    __table_args__ = (
+        UniqueConstraint("conversation_id", "position", "version"),
+        Index(None, "conversation_id", "hidden_at", "position"),  # counts the turns without reading the rows
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"), index=True)
@@ -148,3 +154,36 @@ class Answer(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now)
     save_key: Mapped[str | None] = mapped_column(unique=True)
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("answers.id"), index=True)
+    selected_at: Mapped[datetime] = mapped_column(default=now)
+    hidden_at: Mapped[datetime | None]
+
+
+class ThumbRow(Base):
+    """A thumb for an answer. Rows are only added: the newest is the one that no other supersedes."""
+
+    __tablename__ = "thumbs"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    owner: Mapped[str]
+    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id"), index=True)
+    thumb: Mapped[str]
+    reasons: Mapped[list[str]]
+    comment: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    supersedes: Mapped[str | None] = mapped_column(ForeignKey("thumbs.id"), unique=True)
+    save_key: Mapped[str | None] = mapped_column(unique=True)
+
+
+class SearchText(Base):
+    """What a search reads: the folded text of an answer under its id, or of a title under its conversation's.
+
+    Only what is shown has a row here. Derived: an export leaves it out.
+    """
+
+    __tablename__ = "search_texts"
+    __table_args__ = {"info": {"derived": True}}  # noqa: RUF012  read once, when the class is made
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), index=True)
+    text: Mapped[str]

@@ -1,0 +1,38 @@
+"""Models that answered."""
+
+from dataclasses import asdict
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from medchat.errors import NotFound
+from medchat.store.database import Database
+from medchat.store.records import ModelRecord
+from medchat.store.tables import Model
+
+
+class Models(Database):
+    """The verbs of models."""
+
+    def add_model(self, model: ModelRecord) -> ModelRecord:
+        """The model as it is stored; one with the same id gets the new description."""
+        values = asdict(model)
+        del values["created_at"]
+
+        def work(session: Session) -> ModelRecord:
+            row = session.merge(Model(**values))
+            session.flush()
+            return ModelRecord(**values, created_at=row.created_at)
+
+        return self._write(work)
+
+    def model_names(self) -> dict[str, str]:
+        """The name of each model that was ever added, by its id."""
+        query = select(Model.id, Model.name)
+        return self._read(lambda session: {row.id: row.name for row in session.execute(query)})
+
+
+def require_model(session: Session, model_id: str) -> None:
+    """Returns when the model was added. Raises NotFound."""
+    if session.get(Model, model_id) is None:
+        raise NotFound("There is no such model. Choose another one.")
