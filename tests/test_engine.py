@@ -14,10 +14,12 @@ import psutil
 import pytest
 from tiny_models import write_chain_model, write_random_model, write_unknown_architecture
 
+from medchat.backends import worker
 from medchat.backends.decoding import Completion, DecodeLoop
-from medchat.backends.gguf_model import MARGIN_BYTES, GgufModel
+from medchat.backends.gguf_model import GgufModel
+from medchat.backends.gguf_weights import MARGIN_BYTES
 from medchat.backends.llamacpp import Engine, LlamaCppBackend
-from medchat.errors import ModelUnavailable, NotEnoughMemory
+from medchat.errors import EngineUnusable, ModelUnavailable, NotEnoughMemory
 from medchat.records import Done, Message, Request, Sampling, Text
 from medchat.settings import ROOT
 
@@ -146,7 +148,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize(
-    "broken", ["raise OSError('libllama.so: cannot open')", "import os, signal; os.kill(os.getpid(), signal.SIGILL)"]
+    "broken", ["raise OSError('libllama.so: cannot open')", "import os, signal; os.kill(os.getpid(), 4)"]
 )
 def test_a_llama_cpp_that_cannot_run_here_is_said_in_one_line(
     broken: str, engine: Engine, models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,6 +157,47 @@ def test_a_llama_cpp_that_cannot_run_here_is_said_in_one_line(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ModelUnavailable, match=r"^llama-cpp-python is not installed or cannot run on this processor"):
         text_of(LlamaCppBackend(models[0], engine), ask())
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "sys.exit(1)",
+        "os.kill(os.getpid(), 4)",
+        "print([], flush=True); os.kill(os.getpid(), 4)",
+    ],
+    ids=["exit", "illegal", "illegal-later"],
+)
+def test_a_worker_that_cannot_run_here_is_not_started_again(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    (tmp_path / "cannot_run.py").write_text(
+        f"import os, sys\nopen({str(starts)!r}, 'a').write('x')\nsys.stdin.readline()\n{ending}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = worker.Engine("cannot_run", [], library="json", unusable="This library cannot run here.")
+    for _ in range(3):
+        with pytest.raises(EngineUnusable, match=r"^This library cannot run here\.$"):
+            engine.ask("open", {"path": "x"})
+    assert starts.read_text() == "x"
+    assert engine.status() == ("stopped", None)
+    engine.close()
+
+
+def test_a_worker_that_was_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = tmp_path / "starts"
+    (tmp_path / "is_killed.py").write_text(
+        f"import os, signal, sys\nopen({str(starts)!r}, 'a').write('x')\nsys.stdin.readline()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = worker.Engine("is_killed", [], library="json", unusable="This library cannot run here.")
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable, match=r"^The model stopped unexpectedly"):
+            engine.ask("open", {"path": "x"})
+    assert starts.read_text() == "xx"
+    engine.close()
 
 
 # What the worker gets and loads

@@ -22,7 +22,7 @@ N_CTX_TRAIN = 8192
 HEAD_DIM = 32
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """How GPT-2's byte-level vocabulary writes each of the 256 bytes."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = iter(range(256, 512))
@@ -38,7 +38,9 @@ def token_ids(text: str) -> list[int]:
     return [len(CONTROL) + byte for byte in text.encode()]
 
 
-def write_chain_model(path: Path, chains: Iterable[str], *, template: str | None = CHAT_TEMPLATE) -> Path:
+def write_chain_model(
+    path: Path, chains: Iterable[str], *, template: str | None = CHAT_TEMPLATE, add_bos: bool = False
+) -> Path:
     """A model that, after the first token of a chain, goes on with the rest of it, greedily.
 
     No token but a last one may have two successors; other tokens are followed by the next byte value.
@@ -54,7 +56,7 @@ def write_chain_model(path: Path, chains: Iterable[str], *, template: str | None
         output[successor] += embeddings[token]
     # The block adds nothing, so the logit of j is high exactly where the last token's successor is j.
     block = {name: np.zeros(shape, np.float32) for name, shape in _block_shapes(n_embd).items()}
-    return _write(path, embeddings, output / 16, [block], template)
+    return _write(path, embeddings, output / 16, [block], template, add_bos)
 
 
 def write_random_model(path: Path, *, seed: int = 0, blocks: int = 2, template: str | None = CHAT_TEMPLATE) -> Path:
@@ -71,11 +73,55 @@ def write_random_model(path: Path, *, seed: int = 0, blocks: int = 2, template: 
     return _write(path, embeddings, output, layers, template)
 
 
+def write_adapter(
+    path: Path,
+    *,
+    seed: int = 0,
+    architecture: str = "llama",
+    n_embd: int = 64,
+    blocks: int = 2,
+    kind: str = "lora",
+    base_name: str = "",
+) -> Path:
+    """A LoRA of rank 4 for the queries and the feed-forward part of a random model, strong enough to be seen."""
+    rng = np.random.default_rng(seed)
+    writer = GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", kind)
+    writer.add_float32("adapter.lora.alpha", 4.0)
+    if base_name:
+        writer.add_base_model_count(1)
+        writer.add_base_model_name(0, base_name)
+    shapes = _block_shapes(n_embd)
+    for number in range(blocks):
+        for name in ("attn_q", "ffn_down"):
+            n_out, n_in = shapes[name]
+            for half, shape in (("lora_a", (4, n_in)), ("lora_b", (n_out, 4))):
+                weight = rng.standard_normal(shape).astype(np.float32) * 0.5
+                writer.add_tensor(f"blk.{number}.{name}.weight.{half}", weight)
+    return _finish(writer, path)
+
+
 def write_unknown_architecture(path: Path) -> Path:
     """A well-formed GGUF of an architecture that does not exist."""
     writer = GGUFWriter(path, "abacus")
     _add_vocabulary(writer, CHAT_TEMPLATE)
     writer.add_tensor("token_embd.weight", np.zeros((len(CONTROL) + 256, 32), np.float32))
+    return _finish(writer, path)
+
+
+def write_misfit(path: Path, vocabulary: str) -> Path:
+    """A small model whose weights are for 100 tokens; its vocabulary of 260 is "full", or it has "none"."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(N_CTX_TRAIN)
+    writer.add_embedding_length(64)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    if vocabulary == "full":
+        _add_vocabulary(writer, CHAT_TEMPLATE)
+    writer.add_tensor("token_embd.weight", np.zeros((100, 64), np.float32))
     return _finish(writer, path)
 
 
@@ -87,9 +133,9 @@ def _block_shapes(n_embd: int) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
 
 
-def _add_vocabulary(writer: GGUFWriter, template: str | None) -> None:
+def _add_vocabulary(writer: GGUFWriter, template: str | None, *, add_bos: bool = False) -> None:
     kinds = [TokenType.CONTROL] * len(CONTROL) + [TokenType.NORMAL] * 256
-    letters = _byte_letters()
+    letters = byte_letters()
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([*CONTROL, *letters])
@@ -97,7 +143,7 @@ def _add_vocabulary(writer: GGUFWriter, template: str | None) -> None:
     writer.add_token_merges([f"{letters[0]} {letters[0]}"])  # llama.cpp wants the list; this pair never joins
     writer.add_eos_token_id(END)
     writer.add_bos_token_id(START)
-    writer.add_add_bos_token(False)
+    writer.add_add_bos_token(add_bos)
     if template is not None:
         writer.add_chat_template(template)
 
@@ -108,6 +154,7 @@ def _write(
     output: np.ndarray,
     blocks: Sequence[Mapping[str, np.ndarray]],
     template: str | None,
+    add_bos: bool = False,
 ) -> Path:
     n_embd = embeddings.shape[1]
     writer = GGUFWriter(path, "llama")
@@ -119,7 +166,7 @@ def _write(
     writer.add_head_count_kv(1)
     writer.add_rope_dimension_count(HEAD_DIM)
     writer.add_layer_norm_rms_eps(1e-5)
-    _add_vocabulary(writer, template)
+    _add_vocabulary(writer, template, add_bos=add_bos)
     writer.add_tensor("token_embd.weight", embeddings)
     writer.add_tensor("output.weight", output)
     writer.add_tensor("output_norm.weight", np.ones(n_embd, np.float32))

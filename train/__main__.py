@@ -1,10 +1,10 @@
-"""Command line of training: `python -m train demo`."""
+"""Command line of training: `python -m train demo`, `python -m train export`."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from medchat.errors import MedChatError
+from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import ASSETS, Settings
 
 BUNDLED = ASSETS / "demo"
@@ -26,14 +26,22 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument("--answer-tokens", type=_millions, metavar="MILLIONS", help="budget of the second stage")
     demo.add_argument("--seed", type=int)
     demo.add_argument("--threads", type=_count, help="cores to use (default: all)")
+    export = commands.add_parser("export", help="write a model or an adapter in the form in which it is served")
+    export.add_argument("folder", type=Path, help="a folder of transformers weights, or an adapter made by PEFT")
+    export.add_argument("--to", choices=["gguf"], required=True, help="gguf: for llama.cpp")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to be written")
+    export.add_argument("--base", type=Path, metavar="FOLDER", help="the transformers folder of an adapter's base")
+    export.add_argument("--type", choices=["f16", "bf16", "q8_0"], help="of a model's weights (default: f16)")
+    export.add_argument("--data-dir", type=Path, help="data folder, for caches")
     args = parser.parse_args(arguments)
     try:
-        return _demo(args)
+        return _demo(args) if args.command == "demo" else _export(args)
     except MedChatError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        goes_on = "goes on from the last checkpoint" if args.command == "demo" else "begins anew"
+        print(f"Stopped; the same command {goes_on}.", file=sys.stderr)
         return 1
 
 
@@ -47,6 +55,23 @@ def _demo(args: argparse.Namespace) -> int:
     suites = ASSETS / "suites" if args.out == BUNDLED else args.out / "suites"
     cache_dir = settings.data_dir / "cache"
     build(args.out, suites, run_dir, cache_dir, recipe, settings.threads, lambda line: print(line, flush=True))
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from train.export import adapter_to_gguf, is_adapter, to_gguf
+
+    folder, out = args.folder.resolve(), args.out.resolve()
+    cache_dir = Settings.from_environment(data_dir=args.data_dir).data_dir / "cache"
+    if is_adapter(folder):
+        if args.base is None or args.type:
+            raise InvalidInput("This is an adapter: give its base with --base, and no --type (it is written in f32).")
+        adapter_to_gguf(folder, args.base.resolve(), out, cache_dir)
+    else:
+        if args.base:
+            raise InvalidInput(f"--base is for adapters, and {folder.name!r} is none: it has no adapter_config.json.")
+        to_gguf(folder, out, args.type or "f16", cache_dir)
+    print(out)
     return 0
 
 

@@ -1,21 +1,42 @@
 """Trained weights into the form in which they are served: GGUF, by llama.cpp's own converter.
 
 The converter is not part of llama-cpp-python's wheel, only of its source archive; the archive of the installed
-version is fetched once into a cache, so that converter and runtime always match.
+version is fetched once into a cache, so that converter and runtime always match. An adapter is carried over only
+where GGUF says exactly the same; any other is to be merged into its base first.
 """
 
+import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from medchat.errors import MedChatError
+from safetensors import SafetensorError, safe_open
+
+from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import child_environment
 
-# Runs the converter with the byte-level pre-tokenizer for a tokenizer that it has never seen: ours.
+ADAPTER_CONFIG = "adapter_config.json"
+# Settings of PEFT that llama.cpp's form of a LoRA has no place for; the converter keeps silent about some of them.
+NOT_PLAIN = {
+    "use_rslora": "rank-stabilised scaling (rsLoRA)",
+    "rank_pattern": "other ranks for some layers (rank_pattern)",
+    "alpha_pattern": "other scales for some layers (alpha_pattern)",
+    "use_dora": "DoRA",
+    "modules_to_save": "whole modules (modules_to_save)",
+    "trainable_token_indices": "trained tokens (trainable_token_indices)",
+    "target_parameters": "bare parameters (target_parameters)",
+    "layer_replication": "replicated layers (layer_replication)",
+    "lora_bias": "biases (lora_bias)",
+    "alora_invocation_tokens": "invocation tokens (aLoRA)",
+}
+
+# Runs a converter with the byte-level pre-tokenizer for a tokenizer that it has never seen: ours.
 _WRAPPER = """
 import runpy, sys
 root = sys.argv[1]
@@ -28,7 +49,7 @@ def get_vocab_base_pre(self, tokenizer):
     except NotImplementedError:
         return "gpt-2"
 TextModel.get_vocab_base_pre = get_vocab_base_pre
-sys.argv = [root + "/convert_hf_to_gguf.py", *sys.argv[2:]]
+sys.argv = [root + "/" + sys.argv[2], *sys.argv[3:]]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -73,20 +94,117 @@ def converter(cache_dir: Path) -> Path:
 def to_gguf(model_dir: Path, out: Path, kind: str, cache_dir: Path) -> None:
     """Write a transformers model folder as GGUF; kind is f32, f16, bf16 or q8_0.
 
-    Raises MedChatError with the converter's last line when it fails.
+    Raises MedChatError when the folder is none, and with the converter's last line when it fails.
     """
-    command = [
-        sys.executable,
-        "-c",
-        _WRAPPER,
-        str(converter(cache_dir)),
-        str(model_dir),
-        "--outfile",
-        str(out),
-        "--outtype",
-        kind,
-    ]
+    _require_model(model_dir)
+    if not any(_weights(model_dir)):
+        raise InvalidInput(f"The folder {model_dir.name!r} holds no weights; its download may not be complete.")
+    _convert("convert_hf_to_gguf.py", model_dir, out, kind, cache_dir)
+
+
+def adapter_to_gguf(adapter_dir: Path, base_dir: Path, out: Path, cache_dir: Path) -> None:
+    """Write a PEFT LoRA folder as a GGUF adapter (f32) for the GGUF of its base, whose folder base_dir is.
+
+    Raises MedChatError when it is no LoRA, not a plain one, or one for another base, and with the converter's last
+    line when it fails.
+    """
+    _require_plain(adapter_dir)
+    _require_model(base_dir)
+    _require_base(adapter_dir, base_dir)
+    _convert("convert_lora_to_gguf.py", adapter_dir, out, "f32", cache_dir, "--base", str(base_dir))
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether PEFT wrote it."""
+    return (folder / ADAPTER_CONFIG).is_file()
+
+
+def _convert(script: str, folder: Path, out: Path, kind: str, cache_dir: Path, *more: str) -> None:
+    """Run a converter; the file appears under its name when it is whole."""
+    if out.is_dir():
+        raise InvalidInput(f"{out.name!r} is a folder; give the GGUF file to be written.")
+    root = converter(cache_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    arguments = [str(folder), "--outfile", str(unfinished), "--outtype", kind, *more]
+    command = [sys.executable, "-c", _WRAPPER, str(root), script, *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=child_environment())
-    if done.returncode or not out.exists():
+    if done.returncode or not unfinished.exists():
+        unfinished.unlink(missing_ok=True)
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise MedChatError(f"Converting {model_dir.name} to GGUF failed: {last}")
+        raise MedChatError(f"Converting {folder.name} to GGUF failed: {last}")
+    unfinished.replace(out)
+
+
+def _require_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InvalidInput(f"There is no folder {folder.name!r}.")
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(f"The folder {folder.name!r} is no model of transformers: it has no config.json.")
+
+
+def _weights(folder: Path) -> Iterable[Path]:
+    return (path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+
+
+def _require_plain(adapter_dir: Path) -> None:
+    """Raise InvalidInput unless it is a LoRA that GGUF carries without a change."""
+    name = adapter_dir.name
+    if not is_adapter(adapter_dir):
+        raise InvalidInput(f"The folder {name!r} is no adapter of PEFT: it has no {ADAPTER_CONFIG}.")
+    if not any((adapter_dir / f"adapter_model.{kind}").is_file() for kind in ("safetensors", "bin")):
+        raise InvalidInput(f"The adapter {name!r} holds no weights; its download may not be complete.")
+    try:
+        config: dict[str, Any] = json.loads((adapter_dir / ADAPTER_CONFIG).read_bytes())
+    except ValueError as error:
+        raise InvalidInput(f"The {ADAPTER_CONFIG} of {name!r} is not valid JSON.") from error
+    used = [words for key, words in NOT_PLAIN.items() if config.get(key)]
+    if config.get("peft_type") != "LORA":
+        used.insert(0, f"{config.get('peft_type')} instead of LoRA")
+    if config.get("bias", "none") != "none":
+        used.append("biases (bias)")
+    if used:
+        raise InvalidInput(
+            f"The adapter {name!r} uses {used[0]}, which a GGUF adapter cannot hold; merge it into its base first and"
+            " export the merged model."
+        )
+
+
+def _require_base(adapter_dir: Path, base_dir: Path) -> None:
+    """Raise InvalidInput where a matrix of the adapter does not fit its base's; without safetensors none is seen."""
+    base: dict[str, set[tuple[int, int]]] = {}
+    for name, shape in _shapes(base_dir.glob("*.safetensors")).items():
+        base.setdefault(_place(name), set()).add(shape)
+    adapter = _shapes(adapter_dir.glob("adapter_model.safetensors"))
+    for name, (_, n_in) in adapter.items():
+        module, found, _ = name.partition(".lora_A.weight")
+        if not base or not found or f"{module}.lora_B.weight" not in adapter:
+            continue
+        n_out, _ = adapter[f"{module}.lora_B.weight"]
+        theirs = base.get(_place(f"{module}.weight"), set())
+        if not theirs & {(n_out, n_in), (n_in, n_out)}:  # some classes keep their matrices transposed
+            has = " or ".join(f"is {rows} x {columns}" for rows, columns in sorted(theirs)) or "is not there"
+            raise InvalidInput(
+                f"The adapter {adapter_dir.name!r} was made for another base than {base_dir.name!r}:"
+                f" {_place(module)} is {n_out} x {n_in} in its own and {has} in this one."
+            )
+
+
+def _shapes(files: Iterable[Path]) -> dict[str, tuple[int, int]]:
+    """Rows and columns of every matrix in the files by name; quantised ones, packed otherwise, are left out."""
+    shapes = {}
+    for path in files:
+        try:
+            with safe_open(path, framework="numpy") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  # it is no dict
+                    tensor = tensors.get_slice(name)
+                    if len(tensor.get_shape()) == 2 and tensor.get_dtype() in ("F64", "F32", "F16", "BF16"):
+                        shapes[name] = tuple(tensor.get_shape())
+        except (SafetensorError, OSError) as error:
+            raise InvalidInput(f"The weights {path.name!r} are damaged or incomplete; fetch them again.") from error
+    return shapes
+
+
+def _place(name: str) -> str:
+    """A tensor's name from its layer on: what stands before differs between classes for the same weights."""
+    return name[max(name.find("layers."), 0) :].removeprefix("base_model.model.")

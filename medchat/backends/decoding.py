@@ -65,6 +65,7 @@ class Completion:
 
     One token to compute means that it is being continued, more that its prompt is still being read.
     With options (the tokens of each) it is not continued at all: they are scored where the prompt ends.
+    begun: the last tokens of its prompt that are already part of the answer.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Completion:
         *,
         max_new: int = 0,
         options: list[list[int]] | None = None,
+        begun: Sequence[int] = (),
     ) -> None:
         self.number = number
         self.tokens = list(prompt)
@@ -82,6 +84,7 @@ class Completion:
         self.sampling = sampling
         self.max_new = max_new
         self.options = options
+        self.begun = begun
         self.computed = 0
         self.slot = -1
         self.sampler: Any = None
@@ -142,7 +145,7 @@ class DecodeLoop:
         self.urgent = False
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model's context."""
         self.cancel({c.number for c in (*self._waiting, *self._active)})
         self.model.close()
 
@@ -184,7 +187,7 @@ class DecodeLoop:
                 llama.llama_memory_seq_cp(self.model.memory, slot, completion.slot, 0, ready)
             completion.computed = ready
             if completion.sampler is None and completion.options is None:
-                completion.sampler = self.model.sampler(completion.sampling)
+                completion.sampler = self.model.sampler(completion.sampling, completion.begun)
             self._active.append(completion)
 
     def _fits(self, completion: Completion) -> bool:

@@ -1,13 +1,14 @@
 """The worker process around llama.cpp, which several threads of the app share.
 
 It runs as `python -m medchat.backends.engine THREADS SLOTS N_CTX` and ends when its standard input
-closes. A line in is one JSON object with `op` and `id`; `model` is the path of a GGUF file and
-`available` the bytes that loading it may take:
+closes. A line in is one JSON object with `op` and `id`; `model` names a GGUF file by its `path`, its
+`adapter` (another, "" for none) and its `template_options`, and `available` the bytes that loading it may take:
 
     generate  model, available, messages, prefill, raw, sampling   -> text ..., then done
     score     model, available, messages, prefill, raw, options    -> reply [log-probability, ...] or null
     count     model, available, messages, prefill, raw             -> reply tokens of the prompt
     open      model, available                                     -> reply tokens of the context
+    check     model                                                -> reply medchat.records.ModelFacts, as a list
     cancel    ids                                                  (no answer)
     unload    model                                                (no answer)
 
@@ -24,20 +25,24 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from medchat.backends.decoding import Completion, DecodeLoop, Event, common_length
 from medchat.backends.gguf_model import GgufModel
+from medchat.backends.gguf_weights import GgufWeights, look
 from medchat.errors import ContextTooLong, InvalidInput, MedChatError, NotEnoughMemory
 from medchat.records import Message, Sampling
 
-MAX_MODELS = 2
+MAX_MODELS = 2  # contexts, of one file's weights or of two
 MIN_ROOM = 16  # tokens that an answer must have room for
 SEND_EVERY_S = 0.02  # more messages would cost the listeners more than anybody can read
 STARTS_PER_STEP = 8  # reading a long queue must not hold up those who are being answered
 
 Order = dict[str, Any]
+ModelKey = tuple[str, str]  # path of the weights, and of the adapter or ""
 
 
 class Worker:
@@ -48,7 +53,7 @@ class Worker:
         self._out = out
         self._threads, self._slots, self._n_ctx = threads, slots, n_ctx
         self._orders: deque[Order] = deque()
-        self._loops: dict[str, DecodeLoop] = {}
+        self._loops: dict[ModelKey, DecodeLoop] = {}
         self._events: list[Event] = []
         self._sent_at = 0.0
 
@@ -76,7 +81,7 @@ class Worker:
             if order["op"] == "cancel":
                 self._cancel(set(order["ids"]))
             elif order["op"] == "unload":
-                self._unload(order["model"])
+                self._unload(_key(order["model"]))
             else:
                 self._orders.append(order)
                 idle = False
@@ -87,10 +92,10 @@ class Worker:
         for loop in self._loops.values():
             loop.cancel(ids)
 
-    def _unload(self, name: str) -> None:
-        loop = self._loops.get(name)
+    def _unload(self, key: ModelKey) -> None:
+        loop = self._loops.get(key)
         if loop and not loop.busy:
-            del self._loops[name]
+            del self._loops[key]
             loop.close()
 
     def _text_is_due(self) -> bool:
@@ -108,7 +113,11 @@ class Worker:
     def _start(self, order: Order) -> bool:
         """Begin with an order; False when it must wait until a model is idle."""
         try:
-            loop = self._loop(order["model"], order["available"])
+            if order["op"] == "check":
+                path, adapter = _key(order["model"])
+                self._events.append([order["id"], "reply", look(Path(path), Path(adapter) if adapter else None)])
+                return True
+            loop = self._loop(_key(order["model"]), order["available"])
             if loop is None:
                 return False
             self._begin(order, loop)
@@ -123,21 +132,25 @@ class Worker:
             self._events.append([number, "reply", model.n_ctx])
             return
         messages = [Message(role, content) for role, content in order["messages"]]
-        prompt = model.prompt(messages, order["prefill"], order["raw"])
+        render = partial(model.prompt, messages, raw=order["raw"], template_options=order["model"]["template_options"])
+        prompt = render(order["prefill"])
         if order["op"] == "count":
             self._events.append([number, "reply", len(prompt)])
         elif order["op"] == "generate":
             _require_room(len(prompt), MIN_ROOM, model.n_ctx)
             sampling = Sampling(**order["sampling"])
-            loop.add(
-                Completion(number, prompt, sampling, max_new=min(sampling.max_new_tokens, model.n_ctx - len(prompt)))
-            )
+            max_new = min(sampling.max_new_tokens, model.n_ctx - len(prompt))
+            # Only a penalty asks what the answer already holds; nobody else waits for the second rendering.
+            begun = prompt[common_length(prompt, render("")) :] if sampling.presence_penalty else ()
+            loop.add(Completion(number, prompt, sampling, max_new=max_new, begun=begun))
         else:
-            self._begin_score(order, loop, messages, prompt)
+            self._begin_score(order, loop, render, prompt)
 
-    def _begin_score(self, order: Order, loop: DecodeLoop, messages: list[Message], prompt: list[int]) -> None:
+    def _begin_score(
+        self, order: Order, loop: DecodeLoop, render: Callable[[str], list[int]], prompt: list[int]
+    ) -> None:
         """Queue the options; what they all begin with, tokenised after the prompt, counts as prompt."""
-        whole = [loop.model.prompt(messages, order["prefill"] + option, order["raw"]) for option in order["options"]]
+        whole = [render(order["prefill"] + option) for option in order["options"]]
         n_prompt = min((common_length(prompt, tokens) for tokens in whole), default=len(prompt))
         if n_prompt == 0:
             raise InvalidInput("The prompt is too short to compare what may follow it.")
@@ -148,39 +161,54 @@ class Worker:
         else:
             loop.add(Completion(order["id"], prompt[:n_prompt], Sampling(), options=options))
 
-    def _loop(self, name: str, available_bytes: int) -> DecodeLoop | None:
+    def _loop(self, key: ModelKey, available_bytes: int) -> DecodeLoop | None:
         """The model's decode loop; None when it can only be loaded after another has finished.
 
         A third model takes the place of the one idle longest; so does one that finds too little memory.
         """
-        if name in self._loops:
-            return self._loops[name]
-        if len(self._loops) >= MAX_MODELS and not self._unload_longest_idle():
-            return None
+        if key in self._loops:
+            return self._loops[key]
+        weights = next((loop.model.weights for (path, _), loop in self._loops.items() if path == key[0]), None)
+        if weights:
+            weights.hold()  # whoever makes room must not take them along
+        try:
+            if len(self._loops) >= MAX_MODELS and not self._unload_longest_idle():
+                return None
+            self._loops[key] = DecodeLoop(self._load(key, weights, available_bytes), self._slots, self._events)
+        finally:
+            if weights:
+                weights.release()
+        return self._loops[key]
+
+    def _load(self, key: ModelKey, weights: GgufWeights | None, available_bytes: int) -> GgufModel:
+        path, adapter = key
         while True:
             try:
-                model = GgufModel(
-                    Path(name),
+                return GgufModel(
+                    Path(path),
                     threads=self._threads, slots=self._slots, n_ctx=self._n_ctx, available_bytes=available_bytes,
+                    adapter=Path(adapter) if adapter else None, weights=weights,
                 )  # fmt: skip
             except NotEnoughMemory:
                 freed_bytes = self._unload_longest_idle()
                 if not freed_bytes:
                     raise
                 available_bytes += freed_bytes
-            else:
-                self._loops[name] = DecodeLoop(model, self._slots, self._events)
-                return self._loops[name]
 
     def _unload_longest_idle(self) -> int:
         """Bytes freed; 0 when every model is answering."""
-        idle = [name for name, loop in self._loops.items() if not loop.busy]
+        idle = [key for key, loop in self._loops.items() if not loop.busy]
         if not idle:
             return 0
-        name = min(idle, key=lambda name: self._loops[name].idle_since)
-        freed_bytes: int = self._loops[name].model.needed_bytes
-        self._unload(name)
+        key = min(idle, key=lambda key: self._loops[key].idle_since)
+        model = self._loops[key].model
+        freed_bytes = model.own_bytes + (model.weights.needed_bytes if model.weights.n_users == 1 else 0)
+        self._unload(key)
         return freed_bytes
+
+
+def _key(model: Mapping[str, Any]) -> ModelKey:
+    return model["path"], model["adapter"]
 
 
 def _require_room(n_prompt: int, n_answer: int, n_ctx: int) -> None:

@@ -1,4 +1,4 @@
-"""One GGUF model in memory: its weights and KV cells, tokens of a prompt, text of a token.
+"""One GGUF model ready to run: its KV cells and adapter, tokens of a prompt, text of a token.
 
 Used by the worker process only (engine.py): nothing here may be called from two threads.
 """
@@ -6,7 +6,7 @@ Used by the worker process only (engine.py): nothing here may be called from two
 import ctypes
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,12 +15,10 @@ import jinja2
 import llama_cpp as llama
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from medchat.backends.gguf_weights import MIB, GgufWeights, require_memory
 from medchat.errors import ContextTooLong, InvalidInput, ModelUnavailable, NotEnoughMemory
 from medchat.records import Message, Sampling
 
-LOG_LEVEL_ERROR = 4  # GGML_LOG_LEVEL_ERROR of ggml.h
-MIB = 1 << 20
-MARGIN_BYTES = 256 * MIB  # compute buffers, vocabulary, and air for everybody else
 KV_BUDGET_BYTES = 1024 * MIB  # more slots than fit into this share cells
 MAX_CHARACTERS_PER_TOKEN = 32  # longer texts cannot fit and are not even tokenised
 CUT = -1  # between two plain texts that must not be tokenised as one
@@ -28,48 +26,52 @@ PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}Assistant:"
 )
 
-_load_errors: list[str] = []
-
-
-def _keep_errors(level: int, text: bytes, _user_data: ctypes.c_void_p) -> None:
-    if level == LOG_LEVEL_ERROR:
-        _load_errors.append(text.decode(errors="replace").strip())
-
-
-_log_callback = llama.llama_log_callback(_keep_errors)  # referred to here as long as llama.cpp calls it
-llama.llama_log_set(_log_callback, ctypes.c_void_p(0))
-
 
 class GgufModel:
-    """A loaded model and its llama.cpp context with `slots` + 1 sequences over shared KV cells.
+    """A llama.cpp context of a model, with one adapter or none, and `slots` + 1 sequences over shared KV cells.
 
+    An adapter is set for a whole context: each has cells of its own, so that they never mix.
     n_ctx: tokens a prompt and its completion may have together. cells: KV cells of all sequences.
+    own_bytes: memory that it takes beside the weights.
     chunk: tokens of a prompt to compute in one step, so that a step of a large model stays short.
     can_share: cells of one sequence can be lent to another (not so for recurrent models).
     """
 
-    def __init__(self, path: Path, *, threads: int, slots: int, n_ctx: int, available_bytes: int) -> None:
-        """Load it into at most `available_bytes`.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        slots: int,
+        n_ctx: int,
+        available_bytes: int,
+        adapter: Path | None = None,
+        weights: GgufWeights | None = None,
+    ) -> None:
+        """Load it into at most `available_bytes`; weights: those of this file, if they are loaded already.
 
-        Raises ModelUnavailable when the file is missing, broken or of an unknown architecture,
-        NotEnoughMemory when it would not fit.
+        Raises ModelUnavailable when a file is missing, broken or of an unknown architecture, or the adapter is
+        not one for this model, NotEnoughMemory when it would not fit.
         """
         self.name = path.name
-        if not path.is_file():
-            raise ModelUnavailable(f"There is no model file {self.name!r}; choose another model.")
-        file_bytes = path.stat().st_size
-        self._require_memory(file_bytes + MARGIN_BYTES, available_bytes)
-        self.model = self._load(path)
+        self.weights = weights or GgufWeights(path, available_bytes)
+        weights_bytes = 0 if weights else self.weights.needed_bytes
+        self.weights.hold()
+        self.model = self.weights.model
+        self._adapter: Any = None
         try:
+            if adapter:
+                self._adapter = self.weights.load_adapter(adapter)
             self.n_ctx = min(n_ctx, llama.llama_model_n_ctx_train(self.model))
-            cell_bytes, head_dim = self._cell_bytes()
-            kv_bytes = min(KV_BUDGET_BYTES, available_bytes - file_bytes - MARGIN_BYTES)
+            cell_bytes, head_dim = self.weights.cell_bytes()
+            fixed_bytes = adapter.stat().st_size if adapter else 0
+            kv_bytes = min(KV_BUDGET_BYTES, available_bytes - weights_bytes - fixed_bytes)
             self.cells = max(self.n_ctx, min(slots * self.n_ctx, kv_bytes // cell_bytes))
-            self.needed_bytes = file_bytes + MARGIN_BYTES + self.cells * cell_bytes
-            self._require_memory(self.needed_bytes, available_bytes)
+            self.own_bytes = fixed_bytes + self.cells * cell_bytes
+            require_memory(self.name, weights_bytes + self.own_bytes, available_bytes)
             self.context = self._new_context(threads, slots, head_dim)
         except (ModelUnavailable, NotEnoughMemory):
-            llama.llama_model_free(self.model)
+            self._free()
             raise
         self.memory = llama.llama_get_memory(self.context)
         self.vocab = llama.llama_model_get_vocab(self.model)
@@ -78,48 +80,16 @@ class GgufModel:
         self._template = self._compile_template()
 
     def close(self) -> None:
-        """Free weights and cells."""
+        """Free the cells, and the weights unless another context needs them."""
         llama.llama_free(self.context)
-        llama.llama_model_free(self.model)
+        self._free()
 
     # Loading
 
-    def _require_memory(self, needed_bytes: int, available_bytes: int) -> None:
-        if needed_bytes > available_bytes:
-            raise NotEnoughMemory(
-                f"Loading {self.name!r} needs about {needed_bytes // MIB} MB of memory and {available_bytes // MIB} MB"
-                " are free; close other programs or choose a smaller model."
-            )
-
-    def _load(self, path: Path) -> Any:
-        _load_errors.clear()
-        model = llama.llama_model_load_from_file(str(path).encode(), llama.llama_model_default_params())
-        if model is None:
-            unknown = re.search(r"unknown model architecture: '(.*?)'", " ".join(_load_errors))
-            if unknown:
-                self._cannot_run(f"has the architecture {unknown[1]!r}, which this llama.cpp cannot run")
-            self._cannot_run("is not a readable GGUF file: it is damaged, incomplete or something else")
-        if llama.llama_model_has_encoder(model) or not llama.llama_model_has_decoder(model):
-            llama.llama_model_free(model)
-            self._cannot_run("is not a model that writes text")
-        return model
-
-    def _cannot_run(self, why: str) -> NoReturn:
-        raise ModelUnavailable(f"The model file {self.name!r} {why}; choose another model.")
-
-    def _cell_bytes(self) -> tuple[int, int]:
-        """Bytes of a KV cell over all layers (two a value), and the width of an attention head."""
-        width = llama.llama_model_n_embd(self.model) // max(1, llama.llama_model_n_head(self.model))
-        architecture = self._metadata("general.architecture")
-        key = int(self._metadata(f"{architecture}.attention.key_length") or width)
-        value = int(self._metadata(f"{architecture}.attention.value_length") or width)
-        heads = llama.llama_model_n_layer(self.model) * llama.llama_model_n_head_kv(self.model)
-        return max(1, heads * (key + value) * 2), key
-
-    def _metadata(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(128)
-        length = llama.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode(errors="replace") if length > 0 else ""
+    def _free(self) -> None:
+        if self._adapter:
+            llama.llama_adapter_lora_free(self._adapter)
+        self.weights.release()
 
     def _new_context(self, threads: int, slots: int, head_dim: int) -> Any:
         n_params = llama.llama_model_n_params(self.model)
@@ -141,6 +111,9 @@ class GgufModel:
         context = llama.llama_init_from_model(self.model, params)
         if context is None:
             raise NotEnoughMemory(f"There is not enough memory to run {self.name!r}; choose a smaller model.")
+        if self._adapter:
+            adapters = (llama.llama_adapter_lora_p_ctypes * 1)(self._adapter)
+            llama.llama_set_adapters_lora(context, adapters, 1, (ctypes.c_float * 1)(1.0))
         return context
 
     # Tokens
@@ -166,9 +139,14 @@ class GgufModel:
         buffer = (llama.llama_token * size)()
         return buffer[: llama.llama_tokenize(self.vocab, data, len(data), buffer, size, False, special)]
 
-    def sampler(self, sampling: Sampling) -> Any:
-        """A sampler chain of its own; the caller frees it."""
+    def sampler(self, sampling: Sampling, begun: Sequence[int] = ()) -> Any:
+        """A sampler chain of its own; the caller frees it. begun: tokens that the completion begins with."""
         chain = llama.llama_sampler_chain_init(llama.llama_sampler_chain_default_params())
+        if sampling.presence_penalty:
+            penalties = llama.llama_sampler_init_penalties(self.n_vocab, self.n_ctx, 1, 0, sampling.presence_penalty)
+            llama.llama_sampler_chain_add(chain, penalties)
+            for token in begun:
+                llama.llama_sampler_accept(chain, token)
         if sampling.temperature <= 0:
             llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_greedy())
             return chain
@@ -183,9 +161,12 @@ class GgufModel:
 
     # Prompts
 
-    def prompt(self, messages: Sequence[Message], prefill: str, raw: bool) -> list[int]:
+    def prompt(
+        self, messages: Sequence[Message], prefill: str, raw: bool, template_options: Mapping[str, Any] | None = None
+    ) -> list[int]:
         """Tokens of the prompt, in which no word of the user counts as a special token.
 
+        template_options: what the chat template is also told.
         A raw prompt and the prefill may hold special tokens; a prefill that would end the turn may not.
         Raises InvalidInput when it is empty, ContextTooLong when it is too long to be worth tokenising.
         """
@@ -197,7 +178,9 @@ class GgufModel:
                 f"The question and what came before it have {characters} characters and this model reads at most"
                 f" {self.n_ctx} tokens; shorten the question or start a new conversation."
             )
-        pieces = self._control_pieces(messages[-1].content) if raw else self._chat_pieces(messages)
+        pieces = (
+            self._control_pieces(messages[-1].content) if raw else self._chat_pieces(messages, template_options or {})
+        )
         continued = self._control_pieces(prefill)
         ends_turn = any(isinstance(piece, int) and self.piece(piece) is None for piece in continued)
         tokens = self._join([*pieces, *([prefill] if ends_turn else continued)])
@@ -208,10 +191,11 @@ class GgufModel:
             raise InvalidInput("The prompt is empty; type a question.")
         return tokens
 
-    def _chat_pieces(self, messages: Sequence[Message]) -> list[str | int]:
+    def _chat_pieces(self, messages: Sequence[Message], options: Mapping[str, Any]) -> list[str | int]:
         """The rendered chat as plain text and control tokens; only the template writes the latter."""
         key = secrets.token_hex(16)
-        rendered = self._render([(m.role, _behind_mark(m.content, f"{key}.{i}.")) for i, m in enumerate(messages)])
+        turns = [(m.role, _behind_mark(m.content, f"{key}.{i}.")) for i, m in enumerate(messages)]
+        rendered = self._render(turns, options)
         pieces: list[str | int] = []
         for position, part in enumerate(re.split(rf"{key}\.(\d+)\.", rendered)):
             if position % 2 == 0:
@@ -282,16 +266,15 @@ class GgufModel:
     def _special(self, token: int) -> str:
         return self._spelling(token).decode(errors="replace") if token >= 0 else ""
 
-    def _render(self, turns: list[tuple[str, str]]) -> str:
+    def _render(self, turns: Sequence[tuple[str, str]], options: Mapping[str, Any]) -> str:
         """The chat with the generation prompt; a system turn the template refuses joins the first question."""
         try:
-            return self._template.render(
-                messages=[{"role": role, "content": content} for role, content in turns], add_generation_prompt=True
-            )
+            messages = [{"role": role, "content": content} for role, content in turns]
+            return self._template.render({**options, "messages": messages, "add_generation_prompt": True})
         except (jinja2.TemplateError, TypeError) as error:
             if len(turns) > 1 and turns[0][0] == "system":
                 (_, system), (role, content), *rest = turns
-                return self._render([(role, f"{system}\n\n{content}"), *rest])
+                return self._render([(role, f"{system}\n\n{content}"), *rest], options)
             raise ModelUnavailable(f"The chat template of {self.name!r} cannot write this conversation.") from error
 
 

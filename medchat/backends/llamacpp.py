@@ -1,153 +1,26 @@
 """GGUF models through llama.cpp, which lives in a worker process (engine.py) shared by all threads."""
 
-import contextlib
-import json
-import queue
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from signal import SIGILL
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, cast
 
 import psutil
 
-from medchat import errors
-from medchat.errors import ModelUnavailable
-from medchat.records import Done, Request, Text
-from medchat.settings import ROOT, child_environment
+from medchat.backends import worker
+from medchat.backends.worker import EngineStatus, prompt_order
+from medchat.records import Done, ModelFacts, Request, Text
 
-STOPPED = "The model stopped unexpectedly; your text is kept. Please ask again: a new one is started."
-CLOSED = "The model was shut down; start MedChat again."
+__all__ = ["Engine", "EngineStatus", "LlamaCppBackend"]
+
 UNUSABLE = (
     "llama-cpp-python is not installed or cannot run on this processor; install it with"
     " 'pip install --no-binary llama-cpp-python llama-cpp-python' (it needs a C++ compiler) or choose another model."
 )
-HEARTBEAT_S = 0.2
-CLOSE_TIMEOUT_S = 2.0
-
-# What the worker may report, by name.
-ERRORS = {
-    kind.__name__: kind
-    for kind in (errors.InvalidInput, errors.ContextTooLong, errors.ModelUnavailable, errors.NotEnoughMemory)
-}
 
 
-class EngineStatus(NamedTuple):
-    """State and process id of an engine.
-
-    ready: its process runs. idle: it starts with the first request. stopped: it was closed for good,
-    or died and starts again with the next request.
-    """
-
-    state: Literal["ready", "idle", "stopped"]
-    pid: int | None
-
-
-class _Worker:
-    """One worker process and those who wait for its events."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "medchat.backends.engine", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=child_environment(),
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        self.pid = self._process.pid
-        self._lock = threading.RLock()  # an abandoned iterator may be collected, and cancel, while it is held
-        self._listeners: dict[int, queue.SimpleQueue[list[Any]]] = {}
-        self._last_id = 0
-        self._end = ""  # why it ended; nothing can be ordered any more
-        threading.Thread(target=self._read, name="engine-events", daemon=True).start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still takes orders."""
-        return not self._end and self._process.poll() is None
-
-    def order(self, orders: Sequence[dict[str, Any]], listener: "queue.SimpleQueue[list[Any]]") -> list[int]:
-        """Ids of the orders, whose events go to the listener."""
-        with self._lock:
-            ids = list(range(self._last_id + 1, self._last_id + 1 + len(orders)))
-            self._last_id += len(orders)
-            self._listeners |= dict.fromkeys(ids, listener)
-            self._write([order | {"id": number} for number, order in zip(ids, orders, strict=True)])
-            if self._end:
-                self._tell_all()
-        return ids
-
-    def cancel(self, ids: Sequence[int]) -> None:
-        """Stop these; whatever still comes from them is dropped."""
-        with self._lock:
-            for number in ids:
-                self._listeners.pop(number, None)
-            self._write([{"op": "cancel", "ids": list(ids)}])
-
-    def unload(self, model: str) -> None:
-        """Free a model that nobody uses."""
-        with self._lock:
-            self._write([{"op": "unload", "model": model}])
-
-    def close(self) -> None:
-        """End the process, by force if it takes too long."""
-        with self._lock:
-            self._end = self._end or CLOSED
-            if self._process.stdin:
-                with contextlib.suppress(OSError):  # it has died with something unread
-                    self._process.stdin.close()
-        try:
-            self._process.wait(CLOSE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _write(self, lines: Sequence[dict[str, Any]]) -> None:
-        if self._end or not self._process.stdin:
-            return
-        with contextlib.suppress(OSError):  # it has died: _read notices and tells everybody
-            self._process.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-            self._process.stdin.flush()
-
-    def _read(self) -> None:
-        """Hand out events until the process ends, then tell everybody who still waits."""
-        ready = False
-        for line in self._process.stdout or ():
-            if not line.endswith(b"\n"):
-                break  # killed while it wrote
-            ready = True
-            for number, *event in json.loads(line):
-                self._hand_out(number, event)
-        code = self._process.wait()
-        with self._lock:
-            if not self._end:
-                failed_to_start = not ready and code > 0  # a signal would be negative
-                self._end = UNUSABLE if failed_to_start or code == -SIGILL else STOPPED
-            self._tell_all()
-
-    def _hand_out(self, number: int, event: list[Any]) -> None:
-        with self._lock:
-            listener = self._listeners.get(number) if event[0] == "text" else self._listeners.pop(number, None)
-        if listener:
-            listener.put([number, *event])
-
-    def _tell_all(self) -> None:
-        for number, listener in self._listeners.items():
-            listener.put([number, "error", "ModelUnavailable", self._end])
-        self._listeners.clear()
-
-
-class Engine:
-    """The worker process, started with the first request and again after it died; for any thread.
-
-    available_memory: bytes that can be used without swapping.
-    """
+class Engine(worker.Engine):
+    """The llama.cpp worker: `slots` answers are decoded at once, each with its prompt within n_ctx tokens."""
 
     def __init__(
         self,
@@ -156,120 +29,65 @@ class Engine:
         n_ctx: int,
         available_memory: Callable[[], int] = lambda: psutil.virtual_memory().available,
     ) -> None:
-        self._arguments = [str(threads), str(slots), str(n_ctx)]
-        self._available_memory = available_memory
-        self._lock = threading.Lock()
-        self._worker: _Worker | None = None
-        self._closed = False
-
-    def status(self) -> EngineStatus:
-        """How it is, for a health check."""
-        worker = self._worker
-        if self._closed or (worker and not worker.alive):
-            return EngineStatus("stopped", None)
-        return EngineStatus("ready", worker.pid) if worker else EngineStatus("idle", None)
-
-    def stream(self, model: Path, requests: Sequence[Request]) -> Iterator[Text | Done]:
-        """The requests' texts as they arrive, one Done each; closing the iterator stops them.
-
-        While nothing arrives an empty Text comes now and then, so that whoever wants to stop can.
-        """
-        listener: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        orders = [_prompt(request) | {"op": "generate", "sampling": asdict(request.sampling)} for request in requests]
-        worker, ids = self._order(model, orders, listener)
-        running = {number: index for index, number in enumerate(ids)}
-        try:
-            while running:
-                try:
-                    number, kind, *values = listener.get(timeout=HEARTBEAT_S)
-                except queue.Empty:
-                    yield Text(next(iter(running.values())), "")
-                    continue
-                if kind == "text":
-                    yield Text(running[number], values[0])
-                    continue
-                index = running.pop(number)
-                if kind == "error":
-                    raise ERRORS[values[0]](values[1])
-                yield Done(index, *values)
-        finally:
-            if running:
-                worker.cancel(list(running))
-
-    def ask(self, op: Literal["open", "count", "score"], model: Path, **order: Any) -> Any:
-        """The worker's reply to an order that has only one."""
-        listener: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        self._order(model, [order | {"op": op}], listener)
-        _, kind, *values = listener.get()
-        if kind == "error":
-            raise ERRORS[values[0]](values[1])
-        return values[0]
-
-    def unload(self, model: Path) -> None:
-        """Free the model's memory unless somebody is being answered."""
-        worker = self._worker
-        if worker:
-            worker.unload(str(model.resolve()))
-
-    def close(self) -> None:
-        """End the worker; whoever still waits is told. Calling it again does nothing."""
-        with self._lock:
-            self._closed = True
-            worker = self._worker
-        if worker:
-            worker.close()
-
-    def _order(
-        self, model: Path, orders: Sequence[dict[str, Any]], listener: "queue.SimpleQueue[list[Any]]"
-    ) -> tuple[_Worker, list[int]]:
-        common = {"model": str(model.resolve()), "available": self._available_memory()}
-        with self._lock:
-            if self._closed:
-                raise ModelUnavailable(CLOSED)
-            if self._worker is None or not self._worker.alive:
-                if find_spec("llama_cpp") is None:
-                    raise ModelUnavailable(UNUSABLE)
-                self._worker = _Worker(self._arguments)
-            worker = self._worker
-        return worker, worker.order([order | common for order in orders], listener)
+        super().__init__(
+            "medchat.backends.engine",
+            [str(threads), str(slots), str(n_ctx)],
+            library="llama_cpp",
+            unusable=UNUSABLE,
+            available_memory=available_memory,
+        )
 
 
 class LlamaCppBackend:
-    """A GGUF file as a backend; without an engine given it has one of its own."""
+    """A GGUF file as a backend; without an engine given it has one of its own.
+
+    adapter: a LoRA on top of it, a GGUF file too. template_options: what its chat template is also told.
+    """
 
     def __init__(
-        self, path: Path, engine: Engine | None = None, *, threads: int = 2, slots: int = 8, n_ctx: int = 4096
+        self,
+        path: Path,
+        engine: Engine | None = None,
+        *,
+        adapter: Path | None = None,
+        template_options: Mapping[str, Any] | None = None,
+        threads: int = 2,
+        slots: int = 8,
+        n_ctx: int = 4096,
     ) -> None:
-        self._path = path
+        self._model = {
+            "path": str(path.resolve()),
+            "adapter": str(adapter.resolve()) if adapter else "",
+            "template_options": dict(template_options or {}),
+        }
         self._engine = engine or Engine(threads, slots, n_ctx)
         self._owns_engine = engine is None
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Text | Done]:
         """See Backend."""
-        return self._engine.stream(self._path, requests)
+        return self._engine.stream(self._model, requests)
 
     def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
         """See Backend."""
-        reply = self._engine.ask("score", self._path, options=list(options), **_prompt(request))
+        reply = self._engine.ask("score", self._model, options=list(options), **prompt_order(request))
         return cast(list[float] | None, reply)
 
     def count_tokens(self, request: Request) -> int:
         """See Backend."""
-        return int(self._engine.ask("count", self._path, **_prompt(request)))
+        return int(self._engine.ask("count", self._model, **prompt_order(request)))
 
     @cached_property
     def n_ctx(self) -> int:
         """See Backend; it loads the model."""
-        return int(self._engine.ask("open", self._path))
+        return int(self._engine.ask("open", self._model))
+
+    def check(self) -> ModelFacts:
+        """What the file's header says of it; raises ModelUnavailable when it, or its adapter, cannot be run."""
+        return ModelFacts(*self._engine.ask("check", self._model))
 
     def close(self) -> None:
         """See Backend."""
         if self._owns_engine:
             self._engine.close()
         else:
-            self._engine.unload(self._path)
-
-
-def _prompt(request: Request) -> dict[str, Any]:
-    messages = [(message.role, message.content) for message in request.messages]
-    return {"messages": messages, "prefill": request.prefill, "raw": request.raw}
+            self._engine.unload(self._model)
