@@ -1,164 +1,175 @@
-"""The models that can answer: what is known of each, from assets/models.yaml or a GGUF file of one's own."""
+"""The models that can answer: those of assets/models.yaml, those added by somebody, and files of one's own."""
 
 import hashlib
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
-
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from threading import Lock
 
 from medchat.errors import InvalidInput, NotFound
-from medchat.formats import FORMATS
+from medchat.models_file import (
+    UNFINISHED,
+    BackendName,
+    Endpoint,
+    HubSource,
+    ModelSpec,
+    Precision,
+    is_complete,
+    parse_models,
+    read_models,
+    row_of,
+    write_models,
+)
 from medchat.records import Sampling
-from medchat.settings import ASSETS, ROOT
+from medchat.settings import ASSETS
+
+__all__ = [
+    "UNFINISHED", "BackendName", "Catalogue", "Endpoint", "HubSource", "ModelSpec", "Precision", "is_complete",
+]  # fmt: skip
+
+NAME_CHARS = 60  # of a name that nobody knows, in the error
+
+log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One model. id: its stable key. path: its GGUF file. n_ctx: tokens of prompt and answer together.
+class Catalogue(Mapping[str, ModelSpec]):
+    """The models by id, the default first; what is added is there for all threads at once.
 
-    limits: what it cannot do, in plain words. demo: one of the bundled teaching models. grounded: it is
-    told what was recognised in the case.
+    models_dir: where models of the Hub are, each in a folder of its own. own_file: the models that somebody
+    added; a broken one is reported in the log, left as it is, and the rest goes on without it.
+    Raises InvalidInput with one line that names the place when the bundled file breaks the schema.
     """
 
-    id: str
-    name: str
-    backend: str
-    path: Path
-    answer_format: str
-    sampling: Sampling
-    n_ctx: int
-    description: str
-    licence: str
-    limits: tuple[str, ...]
-    system_prompt: str = ""
-    demo: bool = False
-    grounded: bool = False
+    def __init__(self, models_dir: Path, own_file: Path | None = None, path: Path = ASSETS / "models.yaml") -> None:
+        self._models_dir = models_dir
+        self._own_file = own_file
+        self._bundled = read_models(path, models_dir)
+        self._opened: dict[str, ModelSpec] = {}
+        self._lock = Lock()
+        self._own: dict[str, ModelSpec] = {}
+        self._publish()
+        try:
+            self._own = self._read_own()
+        except InvalidInput as fault:
+            log.warning("The models added here are left out. %s", fault)
+        for model_id in self._own.keys() & self._bundled.keys():
+            log.warning("The model %s that was added here is left out: MedChat now brings one of that id.", model_id)
+        self._publish()
 
+    def __getitem__(self, model_id: str) -> ModelSpec:
+        return self._models[model_id]
 
-def _known_format(name: str) -> str:
-    if name not in FORMATS:
-        raise ValueError(f"{name!r} is none of {', '.join(FORMATS)}")
-    return name
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._models)
 
+    def __len__(self) -> int:
+        return len(self._models)
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    @property
+    def default(self) -> ModelSpec:
+        """The model that answers where none is named."""
+        return next(iter(self._models.values()))
 
+    def resolve(self, name: str) -> ModelSpec:
+        """The model called so: "default", an id, or a path to a GGUF file or a model folder.
 
-Words = Annotated[str, Field(min_length=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-
-
-class _Sampling(_Schema):
-    max_new_tokens: Annotated[int, Field(ge=1)]
-    temperature: Annotated[float, Field(ge=0, le=5)] = 0.0
-    top_p: Share = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
-
-
-class _Model(_Schema):
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    name: Words
-    backend: Literal["llamacpp"]
-    path: Words
-    answer_format: Annotated[str, AfterValidator(_known_format)]
-    sampling: _Sampling
-    n_ctx: Annotated[int, Field(ge=64)]
-    description: Words
-    licence: Words
-    limits: Annotated[list[Words], Field(min_length=1)]
-    system_prompt: str = ""
-    demo: bool = False
-    grounded: bool = False
-
-
-class _File(_Schema):
-    models: Annotated[list[_Model], Field(min_length=1)]
-
-
-def load_catalogue(path: Path = ASSETS / "models.yaml") -> dict[str, ModelSpec]:
-    """The models of a catalogue file by id, the default first; their paths are relative to the project.
-
-    Raises InvalidInput with one line that names the place when the file breaks the schema.
-    """
-    try:
-        raw = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise InvalidInput(f"The model catalogue {path.name} cannot be read; is the installation whole?") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidInput(f"{path.name}:{line}: not valid YAML: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{path.name}: not a YAML text in UTF-8.") from error
-    try:
-        models = _File.model_validate(raw).models
-    except ValidationError as error:
-        raise InvalidInput(f"{path.name}: {_first_fault(error, raw)}.") from error
-    catalogue: dict[str, ModelSpec] = {}
-    for model in models:
-        if model.id in catalogue or model.id == "default":
-            raise InvalidInput(f"{path.name}: {model.id}: id: this id is taken.")
-        if model.sampling.max_new_tokens >= model.n_ctx:
-            raise InvalidInput(
-                f"{path.name}: {model.id}: sampling.max_new_tokens: leaves no room in n_ctx for a prompt."
+        One of a path belongs to the catalogue from then on, until the process ends. Raises NotFound, and
+        InvalidInput for an adapter.
+        """
+        if name == "default":
+            return self.default
+        models = self._models
+        if name in models:
+            return models[name]
+        spec = _of_path(os.path.expanduser(name))
+        if spec is None:
+            near = get_close_matches(name[:NAME_CHARS], models, 3)
+            meant = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise NotFound(
+                f"There is no model {_short(name)!r}; give {self.default.id}, another id that"
+                f" `python -m medchat models` lists, a GGUF file or a model folder.{meant}"
             )
-        catalogue[model.id] = _spec(model)
-    return catalogue
+        with self._lock:
+            self._opened[spec.id] = spec
+            self._publish()
+        return spec
+
+    def add(self, spec: ModelSpec) -> None:
+        """Adds a model of one's own and saves it; it takes the place of an own one of this id.
+
+        Raises InvalidInput when the id is a bundled model's, a field cannot be saved, or the file cannot be
+        read or written.
+        """
+        if spec.id in self._bundled or spec.id == "default":
+            raise InvalidInput(f"{spec.id!r} is the id of a model that comes with MedChat; choose another name.")
+        with self._lock:
+            own = dict(self._read_own())
+            own[spec.id] = parse_models({"models": [row_of(spec)]}, "The model", self._models_dir, own=True)[spec.id]
+            self._save(own)
+
+    def remove(self, model_id: str) -> None:
+        """Takes a model of one's own out of the catalogue; its files stay. Raises NotFound, InvalidInput."""
+        if model_id in self._bundled:
+            raise InvalidInput(f"{model_id!r} comes with MedChat and cannot be removed.")
+        with self._lock:
+            own = dict(self._read_own())
+            if own.pop(model_id, None) is None and self._opened.pop(model_id, None) is None:
+                raise NotFound(f"There is no model {_short(model_id)!r} that was added here.")
+            self._save(own)
+
+    def _read_own(self) -> dict[str, ModelSpec]:
+        """The models in the file as it is now: another process may have added some."""
+        if self._own_file is None:
+            return self._own
+        if not self._own_file.exists():
+            return {}
+        return read_models(self._own_file, self._models_dir, own=True)
+
+    def _save(self, own: dict[str, ModelSpec]) -> None:
+        if self._own_file is not None:
+            write_models(self._own_file, [row_of(spec) for spec in own.values()])
+        self._own = own
+        self._publish()
+
+    def _publish(self) -> None:
+        # In one step, so that no reader needs the lock.
+        self._models = {**self._bundled, **self._opened, **self._own, **self._bundled}
 
 
-def resolve(name: str, catalogue: Mapping[str, ModelSpec]) -> ModelSpec:
-    """The model called so: "default" (the first of the catalogue), an id, or a path to a GGUF file.
+def _of_path(path: str) -> ModelSpec | None:
+    """A model file or folder that nothing is known about; None when there is no such.
 
-    Raises NotFound, which names the known ids.
+    Raises InvalidInput for an adapter, which needs its base. `think` is also right for models that write no marks.
     """
-    if name == "default":
-        return next(iter(catalogue.values()))
-    if name in catalogue:
-        return catalogue[name]
-    path = os.path.expanduser(name)
+    backend: BackendName
+    if not path:
+        return None
     if os.path.isfile(path):  # unlike pathlib's, it takes any text
-        return _own_file(Path(path).resolve())
-    known = ", ".join(("default", *catalogue))
-    if os.path.isdir(path):
-        raise NotFound(f"{name!r} is a folder; give a GGUF file or one of: {known}.")
-    raise NotFound(f"There is no model {name!r}; give a GGUF file or one of: {known}.")
-
-
-def _spec(model: _Model) -> ModelSpec:
-    fields = model.model_dump(exclude={"path", "sampling", "limits"})
-    sampling = Sampling(**model.sampling.model_dump())
-    return ModelSpec(**fields, path=ROOT / model.path, sampling=sampling, limits=tuple(model.limits))
-
-
-def _own_file(path: Path) -> ModelSpec:
-    """A file that nothing is known about; `think` is also right for models that write no marks."""
-    key = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+        backend = "llamacpp"
+    elif os.path.isfile(os.path.join(path, "config.json")):
+        backend = "transformers"
+    elif os.path.isfile(os.path.join(path, "adapter_config.json")):
+        raise InvalidInput("This folder is an adapter; add it together with its base: python -m medchat models add.")
+    else:
+        return None
+    place = Path(path).resolve()
+    name = place.stem if backend == "llamacpp" else place.name
     return ModelSpec(
-        id=f"{path.stem}-{key}",
-        name=path.stem,
-        backend="llamacpp",
-        path=path,
+        id=f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}",
+        name=name,
+        backend=backend,
+        path=place,
         answer_format="think",
         sampling=Sampling(max_new_tokens=1024, temperature=0.6, top_p=0.95, top_k=20),
         n_ctx=4096,
-        description="A model file of your own.",
+        description="A model of your own.",
         licence="not known",
         limits=("Nothing is known here about what it can do and cannot do.", "Not for the care of patients."),
+        own=True,
     )
 
 
-def _first_fault(error: ValidationError, raw: object) -> str:
-    """Model, field and reason of the first thing that is wrong."""
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if len(place) > 1 and isinstance(raw, dict):
-        row = raw["models"][int(place[1])]
-        model_id = row.get("id") if isinstance(row, dict) else None
-        place = [str(model_id or f"model {int(place[1]) + 1}"), ".".join(place[2:])]
-    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    return ": ".join([*filter(None, place), message[:1].lower() + message[1:]])
+def _short(name: str) -> str:
+    return name if len(name) <= NAME_CHARS else f"{name[:NAME_CHARS]}…"

@@ -1,45 +1,62 @@
 """The chat: questions become conversations in the store, each answer is written by a thread of its own.
 
-A page only watches: closing or reloading it leaves the answer running. Stop, the answer's own end, an
-error or close() end it; what there is by then is kept.
+A conversation is a tree: what is asked again, or edited, stands beside the first answer, and the path through
+those selected last is shown. A page only watches: closing or reloading it leaves the answer running. Stop, the
+answer's own end, an error or close() end it; what there is by then is kept.
 """
 
-import logging
 import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from threading import Lock, Thread, current_thread
-from uuid import uuid4
+from threading import Lock, Thread
+from typing import Protocol
 
+from medchat import language
 from medchat.backends import Backend
-from medchat.catalogue import ModelSpec, resolve
-from medchat.errors import InvalidInput, MedChatError, ModelUnavailable, NotFound, StoreError
-from medchat.grounding import Grounding
-from medchat.live import (
-    EndPhase,
-    GroundingSource,
-    LiveAnswer,
-    Turn,
-    TurnView,
-    check_question,
-    checked_text,
-    write_answer,
-)
+from medchat.catalogue import ModelSpec
+from medchat.errors import InvalidInput, ModelUnavailable, NotFound
+from medchat.live import GroundingSource, LiveAnswer, Turn, check_question, checked_text
 from medchat.prompts import past_turn
-from medchat.records import Sampling
+from medchat.records import Sampling, question_id
 from medchat.settings import Settings
-from medchat.store import AnswerRecord, ModelRecord, Store, latest_versions
+from medchat.store import (
+    AnswerRecord,
+    ConversationRecord,
+    FoundConversation,
+    ModelRecord,
+    Removal,
+    Store,
+    Thumb,
+    ThumbRecord,
+    selected_path,
+)
+from medchat.turns import CONTEXT_FULL, Places, TurnView, stored_view, turn_views
+from medchat.writing import Writing
 
 __all__ = ["ChatService", "LiveAnswer", "TurnView"]
 
-SAVE_EVERY_S = 1.0
-CLOSE_TIMEOUT_S = 5.0
+SAVING_S = 5.0  # how long an answer may take to save its end before its conversation is deleted
 REDRAW_TEMPERATURE = 0.7  # a greedy model would give the same answer again
 TITLE_CHARS = 60
+NOTHING_TO_CONTINUE = (
+    "There is nothing to continue: the last answer was not cut off, or its server continues none. Regenerate it."
+)
 
-log = logging.getLogger(__name__)
+
+class Models(Protocol):
+    """The models that can be asked, at any moment those that there are then (catalogue.Catalogue)."""
+
+    def get(self, model_id: str, /) -> ModelSpec | None:
+        """The model of this id, None for none."""
+        ...
+
+    def values(self) -> Iterable[ModelSpec]:
+        """All of them."""
+        ...
+
+    def resolve(self, name: str) -> ModelSpec:
+        """The model that a setting names. Raises NotFound."""
+        ...
 
 
 class ChatService:
@@ -52,24 +69,20 @@ class ChatService:
     def __init__(
         self,
         store: Store,
-        catalogue: Mapping[str, ModelSpec],
+        catalogue: Models,
         backends: Callable[[ModelSpec], Backend],
         grounding: GroundingSource,
         settings: Settings,
     ) -> None:
         self._store = store
-        self._backends = backends
-        self._grounding = grounding
-        self._settings = settings
-        self._default = resolve(settings.model, catalogue)
-        # Only these: a name comes from a browser, and resolve() would also open a path.
-        self._specs = {**catalogue, self._default.id: self._default}
+        self._catalogue = catalogue
+        self._writing = Writing(store, backends, grounding, settings.max_auto_continues)
+        self._default_id = catalogue.resolve(settings.model).id
         self._starting = Lock()  # between the check that a conversation is idle and the start of its answer
-        self._live: dict[tuple[str, str], LiveAnswer] = {}
-        self._threads: set[Thread] = set()
-        self._stored_models: set[str] = set()
+        self._stored_models: dict[str, ModelRecord] = {}
         self._closed = False
         store.close_unfinished()
+        Thread(target=language.load, name="language", daemon=True).start()
 
     def ask(
         self,
@@ -81,225 +94,274 @@ class ChatService:
         save_key: str | None = None,
         sampling: Sampling | None = None,
     ) -> LiveAnswer:
-        """The answer to a question, in a new conversation when none is given.
+        """The answer to a question after the path shown, in a new conversation when none is given.
 
         model_id: None for the conversation's, or the default. A save_key that came before gives the answer
         that it gave then. Raises InvalidInput for an empty or too long question and while another answer
-        of the conversation is being written, NotFound for an unknown conversation or model.
+        of the conversation is being written, NotFound for an unknown conversation or model, ModelUnavailable
+        for a model that has to be fetched first.
         """
         began = time.monotonic()
         question, context = checked_text(question), checked_text(context)
         check_question(question, context)
         with self._starting:
-            saved = self._store.saved_answer(owner, save_key) if save_key else None
-            if saved is not None:
-                return self._again(owner, saved)
+            if again := self._again(owner, save_key):
+                return again
+            answers: list[AnswerRecord] = []
             if conversation_id is None:
-                spec, turns = self._spec(model_id), []
-            else:
-                conversation = self._store.conversation(owner, conversation_id)
-                spec = self._spec(model_id or conversation.model_id)
-                turns = latest_versions(self._idle_answers(owner, conversation_id))
-            self._store_model(spec)
-            if conversation_id is None:
+                spec = self._spec(model_id or self._default_id)
+                self._store_model(spec)
                 conversation_id = self._store.start_conversation(owner, spec.id, _title(question)).id
-            turn = Turn(spec, sampling or spec.sampling, question, context, _history(turns, spec))
-            return self._begin(owner, conversation_id, turn, began, save_key=save_key)
+            else:
+                spec = self._spec(model_id or self._store.conversation(owner, conversation_id).model_id)
+                answers = self._idle_answers(owner, conversation_id)
+            path = selected_path(answers)
+            turn = Turn(spec, sampling or spec.sampling, question, context, _history(path, spec))
+            return self._begin(owner, conversation_id, answers, path, turn, began, save_key=save_key)
 
-    def regenerate(self, owner: str, conversation_id: str) -> LiveAnswer:
-        """Another version of the last answer, drawn with another seed. Raises as ask() does."""
+    def edit(
+        self,
+        owner: str,
+        conversation_id: str,
+        answer_id: str,
+        question: str,
+        context: str = "",
+        model_id: str | None = None,
+        save_key: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> LiveAnswer:
+        """The answer to another question in the place of that answer's, which stays beside it.
+
+        model_id: None for that answer's. Raises as ask() does, and NotFound for an unknown answer.
+        """
+        began = time.monotonic()
+        question, context = checked_text(question), checked_text(context)
+        check_question(question, context)
+        with self._starting:
+            if again := self._again(owner, save_key):
+                return again
+            places = Places(self._idle_answers(owner, conversation_id))
+            here = places.answer(answer_id)
+            spec = self._spec(model_id or here.model_id)
+            return self._instead(
+                owner, places, here, spec, sampling or spec.sampling, question, context, began, save_key=save_key
+            )
+
+    def regenerate(
+        self,
+        owner: str,
+        conversation_id: str,
+        answer_id: str | None = None,
+        model_id: str | None = None,
+        sampling: Sampling | None = None,
+    ) -> LiveAnswer:
+        """Another version of the answer, None for the last one, drawn with another seed.
+
+        model_id, sampling: None for the answer's own. Raises as edit() does.
+        """
         began = time.monotonic()
         with self._starting:
-            *before, last = self._some_turns(owner, conversation_id)
-            spec = self._spec(last.model_id)
-            sampling = last.sampling or spec.sampling
-            temperature = sampling.temperature or REDRAW_TEMPERATURE
-            sampling = replace(sampling, temperature=temperature, seed=sampling.seed + 1)
-            turn = Turn(spec, sampling, last.question, last.context, _history(before, spec))
-            return self._begin(owner, conversation_id, turn, began, position=last.position)
+            answers = self._idle_answers(owner, conversation_id)
+            places = Places(answers)
+            here = _last(answers) if answer_id is None else places.answer(answer_id)
+            spec = self._spec(model_id or here.model_id)
+            own = here.sampling if spec.id == here.model_id else None
+            sampling = sampling or own or spec.sampling
+            return self._instead(owner, places, here, spec, sampling, here.question, here.context, began)
 
     def continue_answer(self, owner: str, conversation_id: str) -> LiveAnswer:
-        """A version of the last answer, which was cut, that goes on from where it ends. Raises as ask() does."""
+        """A version of the last answer that goes on from where it ends; it was cut, or its model broke down.
+
+        Raises as ask() does.
+        """
         began = time.monotonic()
         with self._starting:
-            *before, last = self._some_turns(owner, conversation_id)
-            if last.status != "cut":
-                raise InvalidInput("The last answer was not cut off: there is nothing to continue.")
-            spec = self._spec(last.model_id)
-            turn = Turn(spec, last.sampling or spec.sampling, last.question, last.context, _history(before, spec))
-            return self._begin(owner, conversation_id, turn, began, position=last.position, earlier=last)
+            answers = self._idle_answers(owner, conversation_id)
+            last = _last(answers)
+            if not stored_view(last, "").can_continue:
+                raise InvalidInput(CONTEXT_FULL if CONTEXT_FULL in last.note else NOTHING_TO_CONTINUE)
+            spec, path = self._spec(last.model_id), Places(answers).path_above(last)
+            turn = Turn(spec, last.sampling or spec.sampling, last.question, last.context, _history(path, spec))
+            return self._begin(owner, conversation_id, answers, path, turn, began, earlier=last)
+
+    def show(self, owner: str, conversation_id: str, answer_id: str) -> None:
+        """Lead the path shown through this answer. Raises NotFound for an unknown conversation or answer."""
+        self._store.select_answer(owner, conversation_id, answer_id)
 
     def stop(self, owner: str, conversation_id: str) -> bool:
         """Whether an answer was being written; it is stopped and saved."""
         live = self.live(owner, conversation_id)
-        return live is not None and self._end(owner, live, "stopped")
+        return live is not None and self._writing.end(owner, live, "stopped")
 
     def live(self, owner: str, conversation_id: str) -> LiveAnswer | None:
         """The answer that is being written in this conversation; None when none is."""
-        live = self._live.get((owner, conversation_id))
+        live = self._writing.latest(owner, conversation_id)
         return None if live is None or live.ended else live
 
     def turns(self, owner: str, conversation_id: str) -> list[TurnView]:
-        """The newest version of each turn, the one being written as it is now.
+        """The path shown, turn by turn, the answer being written as it is now.
 
         Raises NotFound when the owner has no such conversation.
         """
-        key = owner, conversation_id
-        before = self._live.get(key)
+        before = self._writing.latest(owner, conversation_id)
         answers = self._store.answers_of(owner, conversation_id)
-        running = {live.id: live for live in (before, self._live.get(key)) if live is not None}
-        versions = Counter(answer.position for answer in answers)
+        after = self._writing.latest(owner, conversation_id)
+        running = {live.id: live for live in (before, after) if live is not None}
+        path, places = selected_path(answers), Places(answers)
+        views = turn_views(path, places, self._names(path), self._store.thumbs_of(owner, conversation_id))
         return [
-            running[answer.id].snapshot() if answer.id in running else _view(answer, versions[answer.position])
-            for answer in latest_versions(answers)
+            places.placed(running[view.answer_id].snapshot()) if view.answer_id in running else view for view in views
         ]
+
+    def conversations(self, owner: str, limit: int = 50, offset: int = 0) -> list[ConversationRecord]:
+        """The owner's conversations, the one used last first; offset: how many of these to skip."""
+        return self._store.conversations_of(owner, limit, offset)
+
+    def search(self, owner: str, text: str, limit: int = 50) -> list[FoundConversation]:
+        """The owner's conversations that have every word of the text somewhere."""
+        return self._store.search_conversations(owner, text, limit)
+
+    def rename(self, owner: str, conversation_id: str, title: str) -> ConversationRecord:
+        """The conversation with its new title. Raises NotFound, InvalidInput for an empty title."""
+        return self._store.rename_conversation(owner, conversation_id, checked_text(title))
+
+    def delete_conversation(self, owner: str, conversation_id: str) -> Removal:
+        """How it went: a rated conversation is only hidden. What is being written in it is stopped first.
+
+        Raises NotFound when the owner has no such conversation.
+        """
+        live = self.live(owner, conversation_id)
+        if live is not None and not self._writing.end(owner, live, "stopped"):
+            live.wait(live.snapshot().revision, SAVING_S)  # its own end is being saved
+        with self._starting:
+            return self._store.delete_conversation(owner, conversation_id)
+
+    def delete_answer(self, owner: str, conversation_id: str, answer_id: str) -> Removal:
+        """How the answer and all that was asked after it went: what is rated is only hidden.
+
+        Raises NotFound for an unknown conversation or answer, InvalidInput while one of these is being written.
+        """
+        with self._starting:
+            return self._store.delete_answer(owner, conversation_id, answer_id)
+
+    def thumb(
+        self,
+        owner: str,
+        answer_id: str,
+        thumb: Thumb,
+        reasons: Sequence[str] = (),
+        comment: str = "",
+        save_key: str | None = None,
+    ) -> ThumbRecord:
+        """The owner's thumb for the answer from now on, "none" to take it back.
+
+        Raises NotFound when the owner has no such answer, InvalidInput while it is being written or for a
+        reason that is not among store.THUMB_REASONS.
+        """
+        return self._store.add_thumb(owner, answer_id, thumb, reasons, checked_text(comment), save_key)
 
     def close(self) -> None:
         """Cut and save what is being written and let the threads end; calling it again does nothing."""
         with self._starting:
             self._closed = True
-            running = list(self._live.items())
-        for (owner, _), live in running:
-            self._end(owner, live, "cut")
-        deadline = time.monotonic() + CLOSE_TIMEOUT_S
-        for thread in list(self._threads):
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._writing.close()
 
-    def _spec(self, model_id: str | None) -> ModelSpec:
-        if model_id is None:
-            return self._default
-        if model_id not in self._specs:
-            raise NotFound(f"There is no such model here any more. Choose one of: {', '.join(self._specs)}.")
-        return self._specs[model_id]
+    def _spec(self, model_id: str) -> ModelSpec:
+        """The model, which can be asked now: a name comes from a browser, and only ids are looked up."""
+        spec = self._catalogue.get(model_id)
+        if spec is None:
+            here = ", ".join(spec.name for spec in self._catalogue.values() if spec.is_here)
+            raise NotFound(f"There is no such model here any more. Choose one of: {here}.")
+        if not spec.is_here:
+            raise ModelUnavailable(
+                f"{spec.name} is not on this machine yet: fetch it in the Models tab, or choose another model."
+            )
+        return spec
+
+    def _names(self, answers: Sequence[AnswerRecord]) -> dict[str, str]:
+        """The names of the models that answered, also of those that are gone."""
+        specs = {answer.model_id: self._catalogue.get(answer.model_id) for answer in answers}
+        stored = {} if all(specs.values()) else self._store.model_names()
+        return stored | {model_id: spec.name for model_id, spec in specs.items() if spec}
 
     def _store_model(self, spec: ModelSpec) -> None:
-        if spec.id not in self._stored_models:
-            self._store.add_model(ModelRecord(spec.id, spec.name, format=spec.answer_format))
-            self._stored_models.add(spec.id)
+        revision = spec.hub.revision if spec.hub else ""
+        record = ModelRecord(spec.id, spec.name, spec.base, revision, format=spec.answer_format)
+        if self._stored_models.get(spec.id) != record:
+            self._store.add_model(record)
+            self._stored_models[spec.id] = record
 
     def _idle_answers(self, owner: str, conversation_id: str) -> list[AnswerRecord]:
         if self.live(owner, conversation_id) is not None:
             raise InvalidInput("An answer in this conversation is still being written. Wait for it, or stop it.")
         return self._store.answers_of(owner, conversation_id)
 
-    def _some_turns(self, owner: str, conversation_id: str) -> list[AnswerRecord]:
-        turns = latest_versions(self._idle_answers(owner, conversation_id))
-        if not turns:
-            raise InvalidInput("There is no answer in this conversation yet. Ask a question first.")
-        return turns
-
-    def _again(self, owner: str, saved: AnswerRecord) -> LiveAnswer:
-        """The answer of a request that came twice: as it is being written, or as it ended."""
+    def _again(self, owner: str, save_key: str | None) -> LiveAnswer | None:
+        """The answer of a request that came before, as it is being written or as it ended; None for a new one."""
+        saved = self._store.saved_answer(owner, save_key) if save_key else None
+        if saved is None:
+            return None
         conversation_id = saved.conversation_id or ""
-        live = self._live.get((owner, conversation_id))
+        live = self._writing.latest(owner, conversation_id)
         if live is not None and live.id == saved.id:
             return live
-        return LiveAnswer(_view(saved, saved.version), saved.answer_format, conversation_id=conversation_id)
+        (view,) = turn_views(
+            [saved], Places(self._store.answers_of(owner, conversation_id)), self._names([saved]), thumbs={}
+        )
+        return LiveAnswer(view, saved.answer_format, conversation_id=conversation_id)
+
+    def _instead(
+        self,
+        owner: str,
+        places: Places,
+        here: AnswerRecord,
+        spec: ModelSpec,
+        sampling: Sampling,
+        question: str,
+        context: str,
+        began: float,
+        *,
+        save_key: str | None = None,
+    ) -> LiveAnswer:
+        """The answer to the question, beside the answer that is here."""
+        versions = places.versions(here.parent_id, question_id(context, question))
+        sampling = _another_draw(sampling, [v.sampling for v in versions if v.model_id == spec.id and v.sampling])
+        path = places.path_above(here)
+        turn = Turn(spec, sampling, question, context, _history(path, spec))
+        return self._begin(owner, here.conversation_id or "", places.answers, path, turn, began, save_key=save_key)
 
     def _begin(
         self,
         owner: str,
         conversation_id: str,
+        answers: Sequence[AnswerRecord],
+        path: Sequence[AnswerRecord],
         turn: Turn,
         began: float,
         *,
-        position: int | None = None,
         earlier: AnswerRecord | None = None,
         save_key: str | None = None,
     ) -> LiveAnswer:
-        """The answer, in the store and with its thread running. earlier: the version that it continues."""
+        """The answer at the end of the path, in the store and with its thread running.
+
+        answers: all that the conversation has so far. earlier: the version that it continues.
+        """
         if self._closed:
             raise ModelUnavailable("MedChat is being closed; ask again when it runs.")
         spec = turn.spec
         self._store_model(spec)
         record = self._store.begin_answer(
             owner, conversation_id, turn.context, turn.question, spec.id,
-            prompt=None, sampling=turn.sampling, answer_format=spec.answer_format, position=position, save_key=save_key,
+            prompt=None, sampling=turn.sampling, answer_format=spec.answer_format, save_key=save_key,
+            parent_id=path[-1].id if path else None, route={"external": spec.external} if spec.external else None,
         )  # fmt: skip
-        view = _view(earlier or record, record.version)
-        view = replace(view, answer_id=record.id, version=record.version, phase="waiting")
+        view = stored_view(earlier or record, spec.name)
+        view = replace(view, answer_id=record.id, phase="waiting", external=spec.external, sampling=turn.sampling)
+        view = Places([*answers, record]).placed(view)
         raw = earlier.raw if earlier else ""
         live = LiveAnswer(view, spec.answer_format, raw=raw, conversation_id=conversation_id, began=began)
-        thread = Thread(target=self._write, args=(owner, live, turn), name=f"answer-{live.id[:8]}", daemon=True)
-        self._live[owner, conversation_id] = live
-        self._threads.add(thread)
-        thread.start()
+        self._writing.start(owner, live, turn)
         return live
-
-    def _write(self, owner: str, live: LiveAnswer, turn: Turn) -> None:
-        """Write the answer to its end, saving it now and then."""
-        phase: EndPhase = "failed"
-        error = ""
-        try:
-            backend = self._backends(turn.spec)
-            steps = write_answer(live, turn, backend, self._grounding, self._settings.max_auto_continues)
-            for _ in self._saving(live, steps):
-                pass
-            phase = "cut" if live.is_cut() else "done"
-        except MedChatError as failure:
-            error = str(failure)
-        except Exception as bug:  # noqa: BLE001  whoever watches must learn that nothing more comes
-            error = _reported(bug)
-        self._end(owner, live, phase, error)
-        self._threads.discard(current_thread())
-
-    def _saving(self, live: LiveAnswer, steps: Iterator[None]) -> Iterator[None]:
-        """The steps; the prompt is saved at the first word, which it must not delay, the text about every second."""
-        described, saved_at, saved_revision = False, time.monotonic(), 0
-        for step in steps:
-            yield step
-            view = live.snapshot()
-            if live.messages and not described:
-                self._describe(live)
-                described = True
-            elif time.monotonic() - saved_at >= SAVE_EVERY_S and view.revision > saved_revision:
-                try:
-                    self._store.grow_answer(live.id, live.raw, view.reasoning, view.solution)
-                except StoreError as failure:  # tried again, and in the end said
-                    log.warning("answer not saved yet", extra={"answer": live.id, "reason": str(failure)})
-                saved_at, saved_revision = time.monotonic(), view.revision
-
-    def _describe(self, live: LiveAnswer) -> None:
-        view = live.snapshot()
-        grounding = view.grounding.to_json() | {"unsupported": view.unsupported} if view.grounding else None
-        self._store.describe_answer(live.id, prompt=live.messages, grounding=grounding, note=view.note)
-
-    def _end(self, owner: str, live: LiveAnswer, phase: EndPhase, error: str = "") -> bool:
-        """Whether this call ended the answer: its text stands still, is saved, and everybody is told."""
-        if not live.claim_end(phase, error):
-            return False
-        not_saved = ""
-        try:
-            self._save_end(live, phase)
-        except StoreError as failure:
-            not_saved = f"The answer could not be saved. {failure}"
-        view = live.publish_end(not_saved)
-        with self._starting:
-            if self._live.get((owner, live.conversation_id)) is live:
-                del self._live[owner, live.conversation_id]
-        names = ("model_id", "phase", "error", "ttft_ms", "total_ms", "completion_tokens")
-        log.info("answer", extra={"answer": live.id} | {name: getattr(view, name) for name in names})
-        return True
-
-    def _save_end(self, live: LiveAnswer, phase: EndPhase) -> None:
-        view = live.snapshot()
-        if live.messages:
-            self._describe(live)
-        self._store.finish_answer(
-            live.id,
-            phase,
-            raw=live.raw,
-            reasoning=view.reasoning,
-            solution=view.solution,
-            complete=view.complete,
-            finish_reason="cancelled" if phase == "stopped" else live.finish_reason,
-            error=view.error,
-            prompt_tokens=view.prompt_tokens,
-            completion_tokens=view.completion_tokens,
-            ttft_ms=view.ttft_ms,
-            reasoning_ms=view.reasoning_ms,
-            total_ms=view.total_ms,
-        )
 
 
 def _title(question: str) -> str:
@@ -308,44 +370,22 @@ def _title(question: str) -> str:
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "\u2026"
 
 
-def _history(turns: Sequence[AnswerRecord], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+def _last(answers: Sequence[AnswerRecord]) -> AnswerRecord:
+    path = selected_path(answers)
+    if not path:
+        raise InvalidInput("There is no answer in this conversation yet. Ask a question first.")
+    return path[-1]
+
+
+def _history(path: Sequence[AnswerRecord], spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     """The turns as the model is to see them, without those that failed or came to no solution."""
-    answered = (turn for turn in turns if turn.solution and turn.status != "failed")
+    answered = (turn for turn in path if turn.solution and turn.status != "failed")
     return tuple(past_turn(spec, t.question, t.context, t.reasoning, t.solution) for t in answered)
 
 
-def _view(answer: AnswerRecord, versions: int) -> TurnView:
-    """A stored answer as it is shown."""
-    stored = dict(answer.grounding or {})
-    unsupported = tuple((start, end, name) for start, end, name in stored.pop("unsupported", ()))
-    return TurnView(
-        answer_id=answer.id,
-        position=answer.position or 0,
-        question=answer.question,
-        context=answer.context,
-        model_id=answer.model_id,
-        reasoning=answer.reasoning,
-        solution=answer.solution,
-        phase="cut" if answer.status == "writing" else answer.status,
-        complete=answer.complete,
-        error=answer.error,
-        note=answer.note,
-        grounding=Grounding.from_json(stored) if stored else None,
-        unsupported=unsupported,
-        ttft_ms=answer.ttft_ms,
-        reasoning_ms=answer.reasoning_ms,
-        total_ms=answer.total_ms,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        version=answer.version,
-        versions=versions,
-    )
-
-
-def _reported(bug: Exception) -> str:
-    """A line for the asker with the number under which the log has the bug."""
-    number = uuid4().hex[:8]
-    # The message of a foreign exception may quote what somebody typed: only its kind and place are logged.
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(bug.__traceback__)]
-    log.error("bug", extra={"run_id": number, "error": type(bug).__name__, "at": places[-6:]})
-    return f"Something went wrong in MedChat. Ask again; if it stays, report the number {number}."
+def _another_draw(sampling: Sampling, drawn: Sequence[Sampling]) -> Sampling:
+    """The sampling, so changed that it gives something else than the same model's other versions."""
+    if sampling not in drawn:
+        return sampling
+    seed = 1 + max(other.seed for other in drawn)
+    return replace(sampling, temperature=sampling.temperature or REDRAW_TEMPERATURE, seed=seed)

@@ -10,15 +10,28 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Condition
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
+from medchat import language
 from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong, InvalidInput
-from medchat.formats import IncrementalParser
+from medchat.formats import IncrementalParser, parse
 from medchat.grounding import Grounder, Grounding
-from medchat.prompts import build_messages, case_text, fit_history
+from medchat.prompts import build_messages, case_text, cut_to_input, fit_history, is_raw
 from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
+from medchat.turns import CONTEXT_FULL, ENDED, EndPhase, TurnView
+
+__all__ = [
+    "ENDED",
+    "GroundingSource",
+    "LiveAnswer",
+    "Turn",
+    "TurnView",
+    "check_question",
+    "checked_text",
+    "write_answer",
+]
 
 MAX_CHARS = 20_000
 GROUNDING_PATIENCE_S = 10.0
@@ -27,60 +40,10 @@ NEW_CASE_WORDS = 20  # from this length on, or with an age, a later turn may be 
 _PERSON = re.compile(r"\b\d{1,3}[ -]?(?:years?|yrs?|y/?o|[mf])\b", re.IGNORECASE)
 CHECK_AFTER_MS = 100.0  # a fast answer ends before its reasoning is checked, so that it is not held up
 EMPTY = "Please type a case or a question."
-CONTEXT_FULL = "The answer fills the model's context and cannot go on; start a new conversation for more."
 NEW_CASE = "Read as a new case: this small model was not told of the earlier turns."
 NOT_RECOGNISED = "The findings could not be recognised in time: the model answers from the text alone."
-
-Phase = Literal["waiting", "reasoning", "solution", "done", "stopped", "cut", "failed"]
-EndPhase = Literal["done", "stopped", "cut", "failed"]
-ENDED: frozenset[Phase] = frozenset({"done", "stopped", "cut", "failed"})
-Unsupported = tuple[tuple[int, int, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class TurnView:
-    """A question and its answer at one moment.
-
-    revision grows with every change. grounding: the places of its findings count in this turn's own
-    text (prompts.case_text); a finding of an earlier turn has negative ones. unsupported: start, end and
-    name of findings that the reasoning cites and the case does not contain. Times are in milliseconds
-    from the request; tokens_per_s counts the tokens after the first. None means not known.
-    """
-
-    answer_id: str
-    position: int
-    question: str
-    context: str
-    model_id: str
-    revision: int = 0
-    reasoning: str = ""
-    solution: str = ""
-    phase: Phase = "waiting"
-    complete: bool = False
-    error: str = ""
-    note: str = ""
-    grounding: Grounding | None = None
-    unsupported: Unsupported = ()
-    ttft_ms: float | None = None
-    reasoning_ms: float | None = None
-    total_ms: float | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    version: int = 1
-    versions: int = 1
-
-    @property
-    def tokens_per_s(self) -> float | None:
-        """Speed after the first token, from the answer's end on."""
-        if not self.completion_tokens or self.total_ms is None or self.ttft_ms is None:
-            return None
-        took_ms = self.total_ms - self.ttft_ms
-        return 1000 * (self.completion_tokens - 1) / took_ms if took_ms > 0 else None
-
-    @property
-    def can_continue(self) -> bool:
-        """Whether the rest of the answer can be asked for."""
-        return self.phase == "cut" and CONTEXT_FULL not in self.note
+ONE_CASE = "This model reads one case at a time: it was not told of the earlier turns."
+INPUT_CUT = "The case was longer than this model reads; its end was left out."
 
 
 class GroundingSource(Protocol):
@@ -138,6 +101,10 @@ class LiveAnswer:
         self._parser = IncrementalParser(answer_format)
         self._raw = [raw]
         self._parsed = self._parser.feed(raw)
+        if raw and view.reasoning and not parse(answer_format, raw).reasoning:  # a server told the two apart
+            self._parser = IncrementalParser(answer_format)
+            self._parser.feed(view.reasoning, "reasoning")
+            self._parsed = self._parser.feed(view.solution, "solution")
         self._began = (time.monotonic() if began is None else began) - (view.total_ms or 0.0) / 1000
         self._counts_tokens = not raw or view.completion_tokens is not None
         self._done_ms: float | None = None
@@ -222,12 +189,16 @@ class LiveAnswer:
                 else None,
             )
 
-    def fill_context(self) -> None:
-        """Note that nothing more fits after what is written."""
+    def add_note(self, note: str) -> None:
+        """Say this too; nothing for an empty one."""
         with self._changed:
-            self.finish_reason = "length"
-            if not self._ending:
-                self._show(note=" ".join(filter(None, (self._view.note, CONTEXT_FULL))))
+            if note and not self._ending:
+                self._show(note=" ".join(filter(None, (self._view.note, note))))
+
+    def leave_cut(self, note: str) -> None:
+        """Take what is written for a cut answer that cannot go on now, and say why."""
+        self.finish_reason = "length"
+        self.add_note(note)
 
     def is_cut(self) -> bool:
         """Whether the model was cut off before its answer was complete."""
@@ -313,22 +284,41 @@ def write_answer(
 
     An answer cut by length goes on by itself so many times. Raises MedChatError when the model fails.
     """
+    hinted = False
+    for _ in _write(live, turn, backend, grounding, max_auto_continues):
+        yield
+        if live.messages and not hinted and language.is_loaded():  # the first token did not wait for it
+            _hint_language(live, turn)
+            hinted = True
+    if not hinted:
+        _hint_language(live, turn)
+
+
+def _write(
+    live: LiveAnswer, turn: Turn, backend: Backend, grounding: GroundingSource, max_auto_continues: int
+) -> Iterator[None]:
     yield from _wait_for_grounding(live, turn.spec, grounding)
     grounder = grounding.get(0)
     case = _prepare(live, turn, backend, grounder)
     for _ in range(1 + max_auto_continues):
+        request = Request(live.messages, turn.sampling, prefill=live.raw, raw=is_raw(turn.spec))
         try:
-            yield from _stream(live, Request(live.messages, turn.sampling, prefill=live.raw), backend)
-        except ContextTooLong:
+            yield from _stream(live, request, backend)
+        except InvalidInput as refusal:
             if not live.raw:
                 raise
-            live.fill_context()
+            live.leave_cut(CONTEXT_FULL if isinstance(refusal, ContextTooLong) else str(refusal))
             break
         if live.ending or not live.is_cut():
             break
     if grounder is None and (late := grounding.get(0)):
         live.ground(late, case)
     live.check_reasoning(over=True)
+
+
+def _hint_language(live: LiveAnswer, turn: Turn) -> None:
+    if not live.ending:
+        live.add_note(language.hint(case_text(turn.question, turn.context), turn.spec))
 
 
 def _wait_for_grounding(live: LiveAnswer, spec: ModelSpec, grounding: GroundingSource) -> Iterator[None]:
@@ -343,6 +333,9 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
     """The case, recognised if there is a Grounder; the prompt, with as much of the history as fits, is in `live`."""
     spec, history, left_out = replace(turn.spec, sampling=turn.sampling), turn.history, 0
     notes = [NOT_RECOGNISED] if spec.grounded and grounder is None else []
+    if history and is_raw(spec):
+        history = ()
+        notes.append(ONE_CASE)
     if spec.demo and grounder and history and _stands_alone(grounder, case_text(turn.question, turn.context)):
         history = ()
         notes.append(NEW_CASE)
@@ -357,10 +350,14 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
     if left_out:
         case = _case_of(turn, history, grounder)
         told = live.ground(grounder, case).prompt_text() if grounder else ""
-    if left_out:
         turns = "1 earlier turn was" if left_out == 1 else f"{left_out} earlier turns were"
         notes.append(f"{turns} left out to fit the model's context.")
-    live.prepare(build_messages(spec, turn.question, turn.context, history, told), " ".join(notes))
+    question, context, was_cut = cut_to_input(
+        spec, turn.question, turn.context, lambda messages: backend.count_tokens(Request(messages, raw=True))
+    )
+    if was_cut:
+        notes.append(INPUT_CUT)
+    live.prepare(build_messages(spec, question, context, history, told), " ".join(notes))
     return case
 
 

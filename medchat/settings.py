@@ -10,6 +10,7 @@ from medchat.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PRECISIONS = ("nf4", "int8", "bf16", "fp32")
 
 # What child processes inherit; everything else (keys and tokens above all) stays behind.
 CHILD_ENVIRONMENT = (
@@ -34,6 +35,8 @@ class Settings:
     data_dir: folder for the store, caches and jobs. db: SQLAlchemy URL, "" for a SQLite file in it.
     allowed_hosts: Host names answered beside loopback. slots: answers decoded at once, a model.
     n_ctx: tokens an answer may use with its prompt, where the model allows as many.
+    models_dir: folder of the models that are fetched, by default one in data_dir. precision: in which
+    transformers loads a model: one of PRECISIONS, "" for the model's own.
     """
 
     data_dir: Path = field(default_factory=lambda: Path.home() / ".medchat")
@@ -47,6 +50,17 @@ class Settings:
     slots: int = 8
     n_ctx: int = 4096
     max_auto_continues: int = 2
+    models_dir: Path = Path()
+    precision: str = ""
+
+    def __post_init__(self) -> None:  # a default that depends on another field
+        if self.models_dir == Path():
+            object.__setattr__(self, "models_dir", self.data_dir / "models")
+
+    @property
+    def own_models_file(self) -> Path:
+        """The models that somebody added."""
+        return self.data_dir / "models.yaml"
 
     @property
     def db_url(self) -> str:
@@ -75,6 +89,8 @@ class Settings:
             "threads": _number(env, "MEDCHAT_THREADS", _default_threads(), 1, 512),
             "slots": _number(env, "MEDCHAT_SLOTS", 8, 1, 64),
             "n_ctx": _number(env, "MEDCHAT_N_CTX", 4096, 256, 1 << 20),
+            "models_dir": _folder(env, "MEDCHAT_MODELS_DIR"),
+            "precision": _one_of(env, "MEDCHAT_PRECISION", PRECISIONS),
         }
         values |= {name: value for name, value in flags.items() if value is not None}
         values["data_dir"] = Path(str(values["data_dir"])).expanduser().resolve()
@@ -88,6 +104,23 @@ def _number(env: dict[str, str], name: str, default: int, low: int, high: int) -
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise SettingsError(f"{name} is {text!r}; it must be a whole number from {low} to {high}.")
     return int(text)
+
+
+def _folder(env: dict[str, str], name: str) -> Path:
+    """The folder, or the empty path when none is named."""
+    return Path(env[name]).expanduser().resolve() if env.get(name) else Path()
+
+
+def secret(name: str) -> str:
+    """The environment variable's value now, "" when it is not set: the only way to a key."""
+    return os.environ.get(name, "")
+
+
+def _one_of(env: dict[str, str], name: str, choices: tuple[str, ...]) -> str:
+    text = env.get(name, "").strip()
+    if text and text not in choices:
+        raise SettingsError(f"{name} is {text!r}; it must be one of {', '.join(choices)}, or unset.")
+    return text
 
 
 def child_environment() -> dict[str, str]:

@@ -16,10 +16,13 @@ GROUND = ("medchat", "medchat.errors", "medchat.records")
 PLAIN = (
     "medchat.settings", "medchat.formats", "medchat.parsed", "medchat.prompts", "medchat.catalogue",
     "medchat.knowledge", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments", "medchat.negation",
-    "medchat.measurements", "medchat.text_classifier",
+    "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine", "medchat.models_file",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
-SERVICES = ("medchat.live", "medchat.chat", "medchat.panel", "medchat.studies", "medchat.accounts")
+SERVICES = (
+    "medchat.live", "medchat.turns", "medchat.writing", "medchat.chat", "medchat.conversation_file", "medchat.hub",
+    "medchat.hub_worker", "medchat.own_models", "medchat.panel", "medchat.studies", "medchat.accounts",
+)  # fmt: skip
 ROOF = ("medchat.ui", "medchat.ui.*")
 LIBRARY = (*GROUND, *PLAIN, *STORE, *SERVICES, "medchat.backends", "medchat.backends.*")
 
@@ -29,14 +32,21 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "medchat.errors": (),
     "medchat.records": ("medchat.errors",),
     **dict.fromkeys(PLAIN, (*GROUND, *PLAIN)),
-    "medchat.backends": (*GROUND, *PLAIN, "medchat.backends.llamacpp"),  # the engine that all GGUF models share
-    "medchat.backends.llamacpp": (*GROUND, *PLAIN, "medchat.backends.engine"),
-    "medchat.backends.engine": (*GROUND, *PLAIN, "medchat.backends.decoding", "medchat.backends.gguf_model"),
+    "medchat.backends": (  # the engines that all models of a kind share
+        *GROUND, *PLAIN, "medchat.backends.llamacpp", "medchat.backends.hf_local", "medchat.backends.fallback",
+        "medchat.backends.worker",
+    ),
+    "medchat.backends.llamacpp": (*GROUND, *PLAIN, "medchat.backends.worker"),
+    "medchat.backends.hf_local": (*GROUND, *PLAIN, "medchat.backends.worker"),
+    "medchat.backends.hf_worker": (*GROUND, *PLAIN, "medchat.backends.hf_*"),
+    "medchat.backends.engine": (*GROUND, *PLAIN, "medchat.backends.decoding", "medchat.backends.gguf_*"),
     "medchat.backends.decoding": (*GROUND, *PLAIN, "medchat.backends.gguf_model"),
+    "medchat.backends.gguf_model": (*GROUND, *PLAIN, "medchat.backends.gguf_weights"),
     "medchat.backends.*": (*GROUND, *PLAIN),
     **dict.fromkeys(STORE, (*GROUND, "medchat.rubrics", *STORE)),
     **dict.fromkeys(SERVICES, LIBRARY),
-    "medchat.__main__": LIBRARY,
+    "medchat.models_command": LIBRARY,
+    "medchat.__main__": (*LIBRARY, "medchat.models_command"),
     **dict.fromkeys(ROOF, (*LIBRARY, *ROOF, "train.*", "evaluation.*")),  # of the last two only what needs no torch
     "medchat.server": (*LIBRARY, *ROOF),
     "app": (*LIBRARY, "medchat.server", *ROOF),
@@ -48,7 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 TORCH_USERS = (
-    "medchat.backends.hf_local", "evaluation.embed", "train.modeling", "train.sft", "train.grpo", "train.dpo",
+    "medchat.backends.hf_*", "evaluation.embed", "train.modeling", "train.sft", "train.grpo", "train.dpo",
     "train.export", "train.demo.*",
 )  # fmt: skip
 
@@ -56,6 +66,8 @@ TORCH_USERS = (
 ONLY_IN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "bert_score"), TORCH_USERS),
     "llama_cpp": ("medchat.backends.*", "evaluation.bench*", "train.export"),
+    "openai": ("medchat.backends.openai_api",),
+    "huggingface_hub": ("medchat.hub_worker", "train.*"),
     "gradio": (*ROOF, "medchat.server", "app"),
     **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("medchat.server", "app", *ROOF)),
     **dict.fromkeys(("sqlalchemy", "alembic"), STORE),

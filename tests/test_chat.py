@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from tiny_models import write_chain_model
 
+from medchat import language
 from medchat import live as live_module
 from medchat.backends import Backend
 from medchat.backends.llamacpp import Engine, LlamaCppBackend
 from medchat.backends.scripted import ScriptedBackend
-from medchat.catalogue import ModelSpec
+from medchat.catalogue import Endpoint, ModelSpec
 from medchat.chat import ChatService, LiveAnswer, TurnView
 from medchat.errors import InvalidInput, ModelUnavailable, NotFound, StoreError
 from medchat.grounding import Grounding, Near, Recognised
@@ -128,6 +129,16 @@ def url(tmp_path: Path) -> str:
     return url
 
 
+class Models(dict[str, ModelSpec]):
+    """A Catalogue of these models."""
+
+    def __init__(self, *specs: ModelSpec) -> None:
+        super().__init__({spec.id: spec for spec in specs})
+
+    def resolve(self, name: str) -> ModelSpec:
+        return self[name]
+
+
 Start = Callable[..., ChatService]
 
 
@@ -136,14 +147,21 @@ def start(url: str, tmp_path: Path) -> Iterator[Start]:
     """Starts a service on the test's database with this backend, or several that take turns."""
     services: list[ChatService] = []
 
-    def begin(*backends: Backend, spec: ModelSpec | None = None, grounders: Grounders | None = None,
-              store: Store | None = None, **settings: Any) -> ChatService:  # fmt: skip
-        spec = spec or model()
+    def begin(
+        *backends: Backend,
+        spec: ModelSpec | None = None,
+        models: Models | None = None,
+        grounders: Grounders | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> ChatService:
+        models = models if models is not None else Models(spec or model())
+        spec = next(iter(models.values()))
         turn = iter(backends)
         last = backends[-1]
         service = ChatService(
             store or Store(url),
-            {spec.id: spec},
+            models,
             lambda _: next(turn, last),
             grounders or Grounders(),
             Settings(data_dir=tmp_path, model=spec.id, **settings),
@@ -260,7 +278,7 @@ def test_regenerate_makes_another_version_with_another_draw(start: Start) -> Non
 
 
 def _only_conversation(chat: ChatService, owner: str) -> str:
-    (conversation,) = chat._store.conversations_of(owner)
+    (conversation,) = chat.conversations(owner)
     return conversation.id
 
 
@@ -349,6 +367,25 @@ def test_a_killed_worker_fails_one_answer_and_the_next_question_starts_another(s
         engine.close()
 
 
+def test_an_answer_whose_worker_was_killed_goes_on_without_a_seam(start: Start, tmp_path: Path) -> None:
+    path = write_chain_model(tmp_path / "chain.gguf", ["\nabcdefga"])
+    engine = Engine(threads=1, slots=4, n_ctx=512)
+    try:
+        spec = model(answer_format="plain", sampling=Sampling(max_new_tokens=300), n_ctx=512)
+        chat = start(Killed(path, engine), LlamaCppBackend(path, engine), spec=spec, max_auto_continues=0)
+        live = chat.ask("ada", CASE)
+        broken = end_of(live)
+        assert (broken.phase, broken.can_continue) == ("failed", True)
+
+        more = end_of(chat.continue_answer("ada", live.conversation_id))
+        assert more.phase == "cut"
+        assert len(more.solution) > 300, "all that it may write, after what there was"
+        assert more.solution.startswith(broken.solution)
+        assert ("abcdefg" * 80).startswith(more.solution)
+    finally:
+        engine.close()
+
+
 def test_a_bug_ends_the_answer_without_telling_its_words(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     end = end_of(start(Broken([])).ask("ada", CASE))
 
@@ -430,12 +467,43 @@ def test_owners_see_and_touch_only_their_own(start: Start) -> None:
 
     assert chat.live("bob", hers) is None
     assert not chat.stop("bob", hers)
-    for attempt in (chat.turns, chat.regenerate, chat.continue_answer):
+    attempts: list[Callable[[], object]] = [
+        lambda: chat.turns("bob", hers),
+        lambda: chat.ask("bob", "And the treatment?", conversation_id=hers),
+        lambda: chat.edit("bob", hers, live.id, "And the treatment?"),
+        lambda: chat.regenerate("bob", hers),
+        lambda: chat.regenerate("bob", hers, live.id),
+        lambda: chat.continue_answer("bob", hers),
+        lambda: chat.show("bob", hers, live.id),
+        lambda: chat.rename("bob", hers, "Mine"),
+        lambda: chat.delete_answer("bob", hers, live.id),
+        lambda: chat.delete_conversation("bob", hers),
+        lambda: chat.thumb("bob", live.id, "down"),
+    ]
+    for attempt in attempts:
         with pytest.raises(NotFound):
-            attempt("bob", hers)
-    with pytest.raises(NotFound):
-        chat.ask("bob", "And the treatment?", conversation_id=hers)
+            attempt()
+    assert chat.conversations("bob") == []
+    assert chat.search("bob", "fever") == []
     assert end_of(live).phase == "done"
+    assert [turn.solution for turn in chat.turns("ada", hers)] == [SOLUTION]
+
+
+def test_an_answer_of_another_conversation_is_not_found(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY]))
+    first, second = chat.ask("ada", CASE), chat.ask("ada", "A rash.")
+    end_of(first)
+    end_of(second)
+
+    attempts: list[Callable[[], object]] = [
+        lambda: chat.edit("ada", second.conversation_id, first.id, "And the treatment?"),
+        lambda: chat.regenerate("ada", second.conversation_id, first.id),
+        lambda: chat.show("ada", second.conversation_id, first.id),
+        lambda: chat.delete_answer("ada", second.conversation_id, first.id),
+    ]
+    for attempt in attempts:
+        with pytest.raises(NotFound, match="no such answer in this conversation"):
+            attempt()
 
 
 @pytest.mark.parametrize(("question", "line"), [
@@ -597,13 +665,17 @@ def test_characters_that_cannot_be_stored_do_no_harm(start: Start) -> None:
     assert chat.turns("ada", live.conversation_id)[0].question == "Fever ? and cough \N{FACE WITH THERMOMETER}"
 
 
-def test_a_conversation_is_named_after_its_first_question(start: Start) -> None:
+def test_a_conversation_is_named_after_its_first_question_until_somebody_renames_it(start: Start) -> None:
     chat = start(ScriptedBackend([REPLY]))
-    chat.ask("ada", "Fever\nand " + "cough " * 40)
+    live = chat.ask("ada", "Fever\nand " + "cough " * 40)
 
-    (conversation,) = chat._store.conversations_of("ada")
+    (conversation,) = chat.conversations("ada")
     assert conversation.title.startswith("Fever and cough cough")
     assert len(conversation.title) <= 60
+    chat.rename("ada", live.conversation_id, "The \0man of 40")
+    assert [c.title for c in chat.conversations("ada")] == ["The man of 40"]
+    end_of(live)
+    assert [f.conversation.title for f in chat.search("ada", "pneumonia")] == ["The man of 40"]
 
 
 NEW_CASE = (
@@ -625,3 +697,371 @@ def test_a_follow_up_is_read_with_the_case_before_it_and_a_new_case_alone(
     view = end_of(chat.ask("ann", second, conversation_id=first.conversation_id))
     assert view.grounding is not None
     assert set(view.grounding.present) == recognised
+
+
+def said(start_of: str) -> str:
+    """A reply that comes to this solution."""
+    return f"<start_reasoning>\n1. So.\n<end_reasoning><SOLUTION>{start_of}</SOLUTION>"
+
+
+def solutions(chat: ChatService, conversation_id: str, owner: str = "ada") -> list[str]:
+    return [turn.solution for turn in chat.turns(owner, conversation_id)]
+
+
+def test_any_answer_gets_another_version_and_the_path_leads_through_it(start: Start) -> None:
+    backend = Recording([said(word) for word in ("One", "Two", "Three")])
+    chat = start(backend)
+    first = chat.ask("ada", CASE, context="A man of 40.")
+    end_of(first)
+    chat_id = first.conversation_id
+    second = chat.ask("ada", "And the treatment?", conversation_id=chat_id)
+    end_of(second)
+    again = end_of(chat.regenerate("ada", chat_id, first.id))
+
+    assert (again.position, again.question, again.context) == (0, CASE, "A man of 40.")
+    assert (again.version, again.versions, again.previous_version, again.next_version) == (2, 2, first.id, "")
+    assert solutions(chat, chat_id) == ["Three"]
+    assert backend.requests[2].messages == backend.requests[0].messages
+
+    chat.show("ada", chat_id, again.previous_version)
+    shown = chat.turns("ada", chat_id)
+    assert [turn.solution for turn in shown] == ["One", "Two"], "below it, all is as it was"
+    assert (shown[0].version, shown[0].versions) == (1, 2)
+    assert (shown[0].previous_version, shown[0].next_version) == ("", again.answer_id)
+    assert (shown[1].version, shown[1].versions, shown[1].branches) == (1, 1, 1)
+
+
+def test_every_new_version_is_drawn_anew(start: Start) -> None:
+    backend = Recording()
+    chat = start(backend)
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    for answer_id in (None, first.id, first.id):
+        end_of(chat.regenerate("ada", first.conversation_id, answer_id))
+    end_of(chat.regenerate("ada", first.conversation_id, first.id, sampling=Sampling(50, temperature=1.5, seed=7)))
+
+    draws = [(r.sampling.seed, r.sampling.temperature) for r in backend.requests]
+    assert draws == [(0, 0.0), (1, 0.7), (2, 0.7), (3, 0.7), (7, 1.5)], "the first is greedy; the last as it was wanted"
+
+
+def test_an_edited_question_is_a_branch_beside_the_first_one(start: Start) -> None:
+    backend = Recording([said(word) for word in ("One", "Two", "Three", "Four", "Five")])
+    chat = start(backend)
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    chat_id = first.conversation_id
+    second = chat.ask("ada", "And the treatment?", conversation_id=chat_id)
+    end_of(second)
+    edited = end_of(chat.edit("ada", chat_id, second.id, "And the prognosis?"))
+
+    assert (edited.position, edited.version, edited.versions) == (1, 1, 1)
+    assert (edited.branch, edited.branches, edited.previous_branch, edited.next_branch) == (2, 2, second.id, "")
+    texts = [m.content for m in backend.requests[2].messages]
+    assert any("One" in text for text in texts), "it knows what is above it"
+    assert not any("treatment" in text or "Two" in text for text in texts), "and nothing of the other branch"
+    assert solutions(chat, chat_id) == ["One", "Three"]
+
+    fourth = end_of(chat.ask("ada", "How long?", conversation_id=chat_id))
+    assert fourth.position == 2
+    assert solutions(chat, chat_id) == ["One", "Three", "Four"]
+    chat.show("ada", chat_id, edited.previous_branch)
+    shown = chat.turns("ada", chat_id)
+    assert [turn.solution for turn in shown] == ["One", "Two"]
+    assert (shown[1].branch, shown[1].branches, shown[1].next_branch) == (1, 2, edited.answer_id)
+    end_of(chat.ask("ada", "How long?", conversation_id=chat_id))
+    assert solutions(chat, chat_id) == ["One", "Two", "Five"], "a question goes to the end of the path shown"
+    chat.show("ada", chat_id, edited.answer_id)
+    assert solutions(chat, chat_id) == ["One", "Three", "Four"]
+
+
+def test_the_first_question_can_be_edited_too_and_a_branch_is_entered_where_it_was_left(start: Start) -> None:
+    chat = start(ScriptedBackend([said(word) for word in ("One", "Two", "Three")]))
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    chat_id = first.conversation_id
+    newer = end_of(chat.regenerate("ada", chat_id))
+    edited = end_of(chat.edit("ada", chat_id, newer.answer_id, "A rash.", context="A man of 40."))
+
+    assert (edited.question, edited.context, edited.position) == ("A rash.", "A man of 40.", 0)
+    assert (edited.branch, edited.branches) == (2, 2)
+    assert edited.previous_branch == newer.answer_id
+    chat.show("ada", chat_id, first.id)
+    chat.show("ada", chat_id, edited.answer_id)
+    (shown,) = chat.turns("ada", chat_id)
+    assert shown.previous_branch == first.id
+
+
+def test_an_edit_that_comes_twice_is_one_branch(start: Start) -> None:
+    backend = Recording()
+    chat = start(backend)
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    lives = [chat.edit("ada", first.conversation_id, first.id, "A rash.", save_key="edit-1") for _ in range(2)]
+    end_of(lives[0])
+    late = chat.edit("ada", first.conversation_id, first.id, "A rash.", save_key="edit-1").snapshot()
+
+    assert lives[0].id == lives[1].id == late.answer_id
+    assert (late.branch, late.branches, late.phase) == (2, 2, "done")
+    assert len(backend.requests) == 2
+
+
+def test_an_edit_to_the_same_words_is_another_version(start: Start) -> None:
+    backend = Recording()
+    chat = start(backend)
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    again = end_of(chat.edit("ada", first.conversation_id, first.id, CASE))
+
+    assert (again.version, again.versions, again.branches) == (2, 2, 1)
+    assert backend.requests[1].sampling.seed == 1
+
+
+@pytest.mark.parametrize("question", ["", "x" * 30_000])
+def test_an_edit_to_nothing_or_too_much_is_refused(start: Start, question: str) -> None:
+    chat = start(ScriptedBackend([REPLY]))
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    with pytest.raises(InvalidInput):
+        chat.edit("ada", first.conversation_id, first.id, question)
+    assert solutions(chat, first.conversation_id) == [SOLUTION]
+
+
+def test_a_model_added_later_is_asked_at_once_and_one_that_went_keeps_its_name(start: Start) -> None:
+    models, backend = Models(model()), Recording()
+    chat = start(backend, models=models)
+    live = chat.ask("ada", CASE)
+    end_of(live)
+    models["new"] = model(id="new", name="Newcomer", sampling=Sampling(max_new_tokens=99))
+    again = end_of(chat.regenerate("ada", live.conversation_id, model_id="new"))
+
+    assert [request.sampling.max_new_tokens for request in backend.requests] == [100, 99]
+    assert (again.model_id, again.model_name, again.version) == ("new", "Newcomer", 2)
+    assert again.sampling == Sampling(max_new_tokens=99), "another model draws as its authors want"
+    del models["new"]
+    (shown,) = chat.turns("ada", live.conversation_id)
+    assert shown.model_name == "Newcomer"
+    with pytest.raises(NotFound, match=r"no such model here any more. Choose one of: Demo\."):
+        chat.regenerate("ada", live.conversation_id)
+    assert end_of(chat.ask("ada", "And now?", conversation_id=live.conversation_id)).phase == "done"
+
+
+def test_a_model_that_is_not_here_is_refused_before_anything_is_stored(start: Start, tmp_path: Path) -> None:
+    far = model(id="far", name="Far Model", backend="llamacpp", path=tmp_path / "far.gguf")
+    chat = start(ScriptedBackend([REPLY]), models=Models(model(), far))
+    line = "Far Model is not on this machine yet: fetch it in the Models tab, or choose another model."
+    with pytest.raises(ModelUnavailable, match=line):
+        chat.ask("ada", CASE, model_id="far")
+    assert chat.conversations("ada") == []
+
+    live = chat.ask("ada", CASE)
+    end_of(live)
+    attempts: list[Callable[[], object]] = [
+        lambda: chat.ask("ada", "More?", conversation_id=live.conversation_id, model_id="far"),
+        lambda: chat.edit("ada", live.conversation_id, live.id, "More?", model_id="far"),
+        lambda: chat.regenerate("ada", live.conversation_id, model_id="far"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ModelUnavailable, match=line):
+            attempt()
+    assert len(chat.turns("ada", live.conversation_id)) == 1
+    (tmp_path / "far.gguf").touch()
+    assert (
+        end_of(chat.ask("ada", "More?", conversation_id=live.conversation_id, model_id="far")).model_name == "Far Model"
+    )
+
+
+def test_a_turn_says_where_its_text_was_sent_and_how_it_was_drawn(start: Start, url: str) -> None:
+    abroad = model(backend="openai", path=None, endpoint=Endpoint("https://models.example.org/v1", "m"))
+    chat = start(ScriptedBackend([REPLY]), spec=abroad)
+    wanted = Sampling(max_new_tokens=80, temperature=0.3, seed=5)
+    live = chat.ask("ada", CASE, sampling=wanted)
+
+    assert live.snapshot().external == "models.example.org"
+    end = end_of(live)
+    assert (end.external, end.sampling, end.model_name) == ("models.example.org", wanted, "Demo")
+    assert chat.turns("ada", live.conversation_id) == [replace(end, revision=0)]
+    assert stored(url, "ada", live.conversation_id)[0].route == {"external": "models.example.org"}
+
+    at_home = start(ScriptedBackend([REPLY]), spec=model(endpoint=Endpoint("http://127.0.0.1:8000/v1", "m")))
+    assert end_of(at_home.ask("ada", CASE)).external == ""
+
+
+def test_a_thumb_is_shown_with_its_answer_and_can_be_changed_and_taken_back(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY]))
+    live = chat.ask("ada", CASE)
+    end_of(live)
+
+    chat.thumb("ada", live.id, "down", ["unsafe", "incomplete"], "No dose.\0")
+    (shown,) = chat.turns("ada", live.conversation_id)
+    assert (shown.thumb, shown.thumb_reasons, shown.thumb_comment) == ("down", ("unsafe", "incomplete"), "No dose.")
+    end_of(chat.regenerate("ada", live.conversation_id))
+    assert chat.turns("ada", live.conversation_id)[0].thumb == "", "another version is another answer"
+    chat.show("ada", live.conversation_id, live.id)
+    chat.thumb("ada", live.id, "up")
+    (shown,) = chat.turns("ada", live.conversation_id)
+    assert (shown.thumb, shown.thumb_reasons, shown.thumb_comment) == ("up", (), "")
+    chat.thumb("ada", live.id, "none")
+    assert chat.turns("ada", live.conversation_id)[0].thumb == ""
+
+
+def test_deleting_an_answer_takes_what_was_asked_after_it_along(start: Start) -> None:
+    chat = start(ScriptedBackend([said(word) for word in ("One", "Two", "Three")]))
+    first = chat.ask("ada", CASE)
+    end_of(first)
+    chat_id = first.conversation_id
+    end_of(chat.ask("ada", "And the treatment?", conversation_id=chat_id))
+    again = end_of(chat.regenerate("ada", chat_id, first.id))
+    assert chat.delete_answer("ada", chat_id, again.answer_id) == "deleted"
+
+    shown = chat.turns("ada", chat_id)
+    assert [turn.solution for turn in shown] == ["One", "Two"]
+    assert (shown[0].version, shown[0].versions, shown[0].next_version) == (1, 1, "")
+    assert chat.delete_answer("ada", chat_id, first.id) == "deleted"
+    assert chat.turns("ada", chat_id) == []
+    assert end_of(chat.ask("ada", CASE, conversation_id=chat_id)).position == 0
+
+
+def test_a_conversation_is_deleted_while_an_answer_is_being_written(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY], delay_s=0.05))
+    live = chat.ask("ada", CASE)
+    wait_until(lambda: live.snapshot().reasoning != "")
+    with pytest.raises(InvalidInput, match="being written"):
+        chat.delete_answer("ada", live.conversation_id, live.id)
+    assert chat.delete_conversation("ada", live.conversation_id) == "deleted"
+
+    assert live.snapshot().phase == "stopped"
+    assert chat.conversations("ada") == []
+    with pytest.raises(NotFound):
+        chat.turns("ada", live.conversation_id)
+    with pytest.raises(NotFound):
+        chat.ask("ada", "More?", conversation_id=live.conversation_id)
+    assert end_of(chat.ask("ada", CASE)).solution == SOLUTION
+
+
+def test_a_rated_conversation_is_hidden_and_not_found_again(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY]))
+    live = chat.ask("ada", CASE)
+    end_of(live)
+    chat.thumb("ada", live.id, "up")
+
+    assert chat.delete_conversation("ada", live.conversation_id) == "hidden"
+    assert chat.conversations("ada") == []
+    with pytest.raises(NotFound):
+        chat.turns("ada", live.conversation_id)
+
+
+def test_an_answer_whose_model_broke_down_can_go_on(start: Start) -> None:
+    backend = Recording()
+    chat = start(ScriptedBackend([REPLY], fail_after=3), backend)
+    live = chat.ask("ada", CASE)
+    broken = end_of(live)
+    assert broken.phase == "failed"
+    assert broken.can_continue
+
+    whole = end_of(chat.continue_answer("ada", live.conversation_id))
+    assert (whole.reasoning, whole.solution, whole.complete, whole.error) == (REASONING, SOLUTION, True, "")
+    assert (whole.version, whole.previous_version) == (2, live.id)
+    assert backend.requests[0].prefill == REPLY[:48], "three pieces of 16 characters had come"
+
+
+def test_an_answer_that_failed_before_its_first_word_has_nothing_to_continue(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY], fail_after=0))
+    live = chat.ask("ada", CASE)
+    assert not end_of(live).can_continue
+    with pytest.raises(InvalidInput, match="nothing to continue"):
+        chat.continue_answer("ada", live.conversation_id)
+
+
+class Marking(Recording):
+    """A server that says itself what is reasoning; it breaks down after that, or goes on after it."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Text | Done]:
+        self.requests += requests
+        if not requests[0].prefill:
+            yield Text(0, "The lungs.", "reasoning")
+            yield Text(0, "Pneu", "solution")
+            raise ModelUnavailable("The server is gone.")
+        yield Text(0, "monia.", "solution")
+        yield Done(0, "stop", 10, 5)
+
+
+def test_what_a_server_marked_as_reasoning_stays_that_when_the_answer_goes_on(start: Start) -> None:
+    chat = start(Marking())
+    live = chat.ask("ada", CASE)
+    assert end_of(live).solution == "Pneu"
+
+    whole = end_of(chat.continue_answer("ada", live.conversation_id))
+    assert (whole.reasoning, whole.solution) == ("The lungs.", "Pneumonia.")
+
+
+class Unwilling(Recording):
+    """A server that cuts its answer and does not continue one."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Text | Done]:
+        if requests[0].prefill:
+            raise InvalidInput("This server cannot continue an answer; regenerate it.")
+        yield from super().generate(requests)
+
+
+def test_a_server_that_cannot_continue_leaves_a_cut_answer_and_says_so(start: Start) -> None:
+    end = end_of(start(Unwilling(), spec=model(sampling=Sampling(max_new_tokens=8))).ask("ada", CASE))
+
+    assert (end.phase, end.error) == ("cut", "")
+    assert end.note == "This server cannot continue an answer; regenerate it."
+    assert REASONING.startswith(end.reasoning)
+    assert not end.can_continue
+
+
+def test_a_model_with_a_prompt_of_its_own_reads_one_case_and_says_so(start: Start) -> None:
+    backend = Recording(["The patient may have gout."])
+    chat = start(backend, spec=model(prompt="Symptoms: {question}\nDiagnosis:", answer_format="plain"))
+    first = chat.ask("ada", "A hot toe.")
+    assert end_of(first).note == ""
+    second = end_of(chat.ask("ada", "A rash.", conversation_id=first.conversation_id))
+
+    assert second.note == "This model reads one case at a time: it was not told of the earlier turns."
+    prompts = [request.messages[-1].content for request in backend.requests]
+    assert prompts == ["Symptoms: A hot toe.\nDiagnosis:", "Symptoms: A rash.\nDiagnosis:"]
+    assert all(request.raw and len(request.messages) == 1 for request in backend.requests)
+
+
+def test_a_case_longer_than_the_model_reads_loses_its_end_and_it_is_said(start: Start) -> None:
+    backend = Recording(["Gout."])
+    spec = model(prompt="Symptoms: {question}\nDiagnosis:", answer_format="plain", max_input_tokens=12)
+    end = end_of(start(backend, spec=spec).ask("ada", " ".join(f"word{n}" for n in range(40))))
+
+    assert end.note == "The case was longer than this model reads; its end was left out."
+    prompt = backend.requests[0].messages[-1].content
+    assert prompt.startswith("Symptoms: word0 word1 ")
+    assert prompt.endswith("\nDiagnosis:")
+    assert len(prompt.split()) == 12
+    assert "word39" in end.question, "the turn keeps all of it"
+
+
+GERMAN = "Ein 64-jähriger Mann klagt seit zwei Stunden über drückende Schmerzen in der Brust. Was ist die Diagnose?"
+
+
+def test_a_question_in_another_language_gets_a_hint_that_is_kept(start: Start) -> None:
+    chat = start(ScriptedBackend([REPLY], delay_s=0.005))
+    live = chat.ask("ada", GERMAN)
+    end = end_of(live)
+
+    assert end.note == "This question looks like German; the authors of Demo name only English."
+    assert chat.turns("ada", live.conversation_id)[0].note == end.note
+    assert end_of(chat.ask("ada", CASE)).note == ""
+    polyglot = start(ScriptedBackend([REPLY]), spec=model(languages=("de", "en")))
+    assert end_of(polyglot.ask("ada", GERMAN)).note == ""
+
+
+def test_the_first_word_does_not_wait_for_the_hint(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(text: str, spec: ModelSpec) -> str:
+        time.sleep(0.3)
+        return "A hint."
+
+    monkeypatch.setattr(language, "hint", slow)
+    monkeypatch.setattr(language, "is_loaded", lambda: True)
+    end = end_of(start(ScriptedBackend([REPLY])).ask("ada", GERMAN))
+
+    assert end.note == "A hint."
+    assert end.ttft_ms is not None
+    assert end.ttft_ms < 250

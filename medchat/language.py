@@ -1,0 +1,71 @@
+"""The language of a question, for a hint when a model's authors do not name it among theirs."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from medchat.catalogue import ModelSpec
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
+
+LANGUAGES = {
+    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
+    "en": "English", "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi",
+    "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch",
+    "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sv": "Swedish",
+    "ta": "Tamil", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+MIN_WORDS = 6
+# How much likelier (in nats) than the model's languages another must be. English cases full of drug names and
+# abbreviations came to 13 at most (0.1 a character), the shortest cases in other languages to 54 and more (0.7).
+MARGIN = 30.0
+MARGIN_PER_CHAR = 0.4
+READ_CHARS = 2000  # what begins in a language goes on in it
+_WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff]")  # a letter is nearly a word
+
+
+def hint(text: str, spec: ModelSpec) -> str:
+    """A line that says so when the text is hardly in a language that the model's authors name, else "".
+
+    Of a model that somebody added nobody knows what its authors name.
+    """
+    text = text[:READ_CHARS]
+    if spec.own or not spec.languages or max(len(text.split()), len(_WITHOUT_SPACES.findall(text))) < MIN_WORDS:
+        return ""
+    # In capitals every language looks like another one.
+    scores = dict(_identifier().rank(text.lower() if text.isupper() else text))
+    named = [scores[code] for code in spec.languages if code in scores]
+    likeliest = max(scores.keys() & {*LANGUAGES, *spec.languages}, key=scores.__getitem__)
+    if not named or scores[likeliest] - max(named) < max(MARGIN, MARGIN_PER_CHAR * len(text)):
+        return ""
+    names = _listed([language_name(code) for code in spec.languages])
+    return f"This question looks like {language_name(likeliest)}; the authors of {spec.name} name only {names}."
+
+
+def language_name(code: str) -> str:
+    """The English name of a language, its code where that is not known here."""
+    return LANGUAGES.get(code, code)
+
+
+def load() -> None:
+    """Read in what hint() needs, so that it takes less than a millisecond afterwards."""
+    _identifier()
+
+
+def is_loaded() -> bool:
+    """Whether hint() will not have to read anything in."""
+    return _identifier.cache_info().currsize > 0
+
+
+@cache
+def _identifier() -> "LanguageIdentifier":
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_pickled_model(MODEL_FILE)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
