@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from medchat.catalogue import ModelSpec, load_catalogue, resolve
-from medchat.errors import MedChatError
+from medchat import models_command
+from medchat.catalogue import Catalogue
+from medchat.errors import MedChatError, ModelUnavailable
 from medchat.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,15 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
-    common.add_argument("--db", metavar="URL", help="SQLAlchemy URL of the store (default: a file in the data folder)")
+    common = _common()
     parser = argparse.ArgumentParser(prog="python -m medchat", description="MedChat on the command line.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     ask = commands.add_parser("ask", parents=[common], help="answer one question", description="Answer one question.")
     ask.add_argument("question", metavar="QUESTION", help='a case or a question; "-" reads it from standard input')
-    ask.add_argument("--model", metavar="ID", help="an id from `models`, or a GGUF file")
+    ask.add_argument("--model", metavar="ID", help="an id from `models`, a GGUF file or a model folder")
     ask.add_argument("--seed", type=_whole(0), metavar="N", help="seed of the sampling")
     ask.add_argument(
         "--max-new-tokens", type=_whole(1), metavar="N",
@@ -50,9 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--json", action="store_true", help="print one JSON object at the end")
     ask.set_defaults(command=_ask)
 
-    models = commands.add_parser("models", parents=[common], help="list the models", description="List the models.")
-    models.add_argument("--json", action="store_true", help="print a JSON list")
-    models.set_defaults(command=_models)
+    models_command.add_parsers(commands, _common)
 
     db = commands.add_parser("db", help="look after the store", description="Look after the store.")
     verbs = db.add_subparsers(required=True, metavar="VERB")
@@ -65,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist yet")
     rows.set_defaults(command=_export)
     return parser
+
+
+def _common(**how: Any) -> argparse.ArgumentParser:
+    """What every command takes."""
+    common = argparse.ArgumentParser(add_help=False, **how)
+    common.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
+    common.add_argument("--db", metavar="URL", help="SQLAlchemy URL of the store (default: a file in the data folder)")
+    return common
 
 
 def _whole(low: int) -> Callable[[str], int]:
@@ -83,7 +88,11 @@ def _ask(args: Arguments, settings: Settings) -> None:
 
     question = checked_text(_stdin() if args.question == "-" else args.question)
     check_question(question)
-    spec = resolve(args.model or settings.model, load_catalogue())
+    spec = Catalogue(settings.models_dir, settings.own_models_file).resolve(args.model or settings.model)
+    if not spec.is_here:
+        raise ModelUnavailable(f"{spec.name} is not here; fetch it with: python -m medchat models fetch {spec.id}")
+    if spec.external:
+        print(f"Your question goes to {spec.external}.", file=sys.stderr)
     sampling, max_auto_continues = spec.sampling, settings.max_auto_continues
     if args.seed is not None:
         sampling = replace(sampling, seed=args.seed)
@@ -93,7 +102,7 @@ def _ask(args: Arguments, settings: Settings) -> None:
     grounding = GroundingLoader(settings.data_dir / "cache") if spec.grounded else _NoGrounding()
     grounding.get()  # a page could not wait for as long as it takes the first time
     live = LiveAnswer(TurnView("", 0, question, "", spec.id), spec.answer_format)
-    backends = Backends(settings.threads, 1, settings.n_ctx)
+    backends = Backends(settings.threads, 1, settings.n_ctx, settings.precision)
     paper = _Paper()
     try:
         for _ in write_answer(live, turn, backends.get(spec), grounding, max_auto_continues):
@@ -148,33 +157,6 @@ class _Paper:
 
 def _stdin() -> str:
     return sys.stdin.buffer.read().decode("utf-8", "replace")
-
-
-def _models(args: Arguments, settings: Settings) -> None:
-    catalogue = load_catalogue()
-    default = resolve(settings.model, catalogue)
-    rows = [_described(spec, default) for spec in catalogue.values()]
-    if args.json:
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
-        return
-    for row in rows:
-        marks = [mark for mark, shown in (("default", row["default"]), ("not here", not row["available"])) if shown]
-        print(f"{row['id']}\t{row['name']}{' (' + ', '.join(marks) + ')' if marks else ''}\t{row['description']}")
-
-
-def _described(spec: ModelSpec, default: ModelSpec) -> dict[str, object]:
-    return {
-        "id": spec.id,
-        "name": spec.name,
-        "backend": spec.backend,
-        "answer_format": spec.answer_format,
-        "n_ctx": spec.n_ctx,
-        "description": spec.description,
-        "licence": spec.licence,
-        "limits": list(spec.limits),
-        "default": spec.id == default.id,
-        "available": spec.path.is_file(),
-    }
 
 
 def _upgrade(args: Arguments, settings: Settings) -> None:

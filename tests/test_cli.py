@@ -1,12 +1,14 @@
 """`python -m medchat`: what somebody at a terminal gets to see."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import write_chain_model, write_unknown_architecture
+from fake_hub import FakeHub
+from tiny_models import N_CTX_TRAIN, write_chain_model, write_unknown_architecture
 
 ROOT = Path(__file__).parent.parent
 CHAIN = ["\nabcdefghij<|end|>"]  # the prompt ends with a line break
@@ -25,19 +27,20 @@ def line_of(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
 
 
 def test_every_command_explains_itself(tmp_path: Path) -> None:
-    for command in (["ask"], ["models"], ["db", "upgrade"], ["db", "backup"], ["db", "export"]):
+    commands = "ask", "models", "models add", "models remove", "models fetch", "db upgrade", "db backup", "db export"
+    for command in map(str.split, commands):
         result = run(*command, "--help", data_dir=tmp_path)
         assert result.returncode == 0
         assert "--data-dir" in result.stdout
         assert "--db" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["ask"], ["frobnicate"], ["ask", "Fever?", "--seed", "x"], ["ask", "Fever?", "--max-new-tokens", "0"]],
-)
-def test_wrong_arguments_end_with_2(tmp_path: Path, arguments: list[str]) -> None:
-    assert run(*arguments, data_dir=tmp_path).returncode == 2
+@pytest.mark.parametrize("arguments", [
+    "", "ask", "frobnicate", "ask Fever? --seed x", "ask Fever? --max-new-tokens 0",
+    "models add", "models add x.gguf --hub org/x", "models fetch", "models frobnicate",
+])  # fmt: skip
+def test_wrong_arguments_end_with_2(tmp_path: Path, arguments: str) -> None:
+    assert run(*arguments.split(), data_dir=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(("question", "line"), [
@@ -78,11 +81,96 @@ def test_ask_without_json_writes_the_answer_and_says_when_it_was_cut(tmp_path: P
     assert "not complete" in result.stderr
 
 
-def test_models_lists_the_bundled_ones(tmp_path: Path) -> None:
+def test_models_lists_the_bundled_ones_with_how_they_run(tmp_path: Path) -> None:
     rows = json.loads(run("models", "--json", data_dir=tmp_path).stdout)
 
-    assert [(row["id"], row["default"]) for row in rows] == [("demo", True), ("demo-base", False)]
-    assert "demo-base" in run("models", data_dir=tmp_path).stdout
+    assert [(row["id"], row["default"], row["state"]) for row in rows[:2]] == [
+        ("demo", True, "here"), ("demo-base", False, "here"),
+    ]  # fmt: skip
+    assert any(not row["available"] and row["download_gb"] for row in rows)
+    lines = run("models", data_dir=tmp_path).stdout.splitlines()
+    assert len(lines) == len(rows)
+    assert lines[0].startswith("demo\tMedChat Demo (default)\tllama.cpp\tneeds ")
+
+
+def test_a_model_is_added_answers_and_is_removed(tmp_path: Path) -> None:
+    path = write_chain_model(tmp_path / "Chain One.gguf", CHAIN)
+    prompt = tmp_path / "system.txt"
+    prompt.write_text("Be brief.\n")
+    added = run("models", "add", path, "--system-prompt-file", prompt, data_dir=tmp_path)
+    assert added.returncode == 0, added.stderr
+    assert added.stdout == "Added Chain One as chain-one.\n"
+
+    answer = run("ask", "Why the fever?", "--model", "chain-one", data_dir=tmp_path)
+    assert "abcdefghij" in answer.stdout
+    (row,) = [row for row in json.loads(run("models", "--json", data_dir=tmp_path).stdout) if row["own"]]
+    assert (row["id"], row["state"]) == ("chain-one", "here")
+
+    assert run("models", "remove", "chain-one", data_dir=tmp_path).returncode == 0
+    assert path.is_file()
+    assert "chain-one" in line_of(run("models", "remove", "chain-one", data_dir=tmp_path))
+    assert "cannot be removed" in line_of(run("models", "remove", "demo", data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["none.gguf"], "no file or folder 'none.gguf'"),
+    (["README.md"], "README.md"),
+    (["README.md", "--file", "x.gguf"], "--file goes with --hub only"),
+    (["--hub", "org/x", "--key-variable", "A_KEY"], "--key-variable goes with --endpoint only"),
+    (["--endpoint", "https://x.example", "--served-name", "m", "--base", "demo"], "--base goes with an adapter"),
+    (["--hub", "org/x", "--prompt-file", "none.txt"], "none.txt cannot be read"),
+    (["--endpoint", "http://127.0.0.1:1/v1", "--served-name", "m"], "127.0.0.1"),
+    (["--endpoint", "https://x.example", "--served-name", "m", "--key-variable", "sk-abc"], "looks like a key"),
+])  # fmt: skip
+def test_what_cannot_be_added_gives_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    assert words in line_of(run("models", "add", *arguments, data_dir=tmp_path))
+    assert not (tmp_path / "models.yaml").exists()
+
+
+def test_a_model_of_the_hub_is_added_fetched_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = write_chain_model(tmp_path / "chain.gguf", CHAIN).read_bytes()
+    with FakeHub({"org/chain": {"chain.gguf": content}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        data = tmp_path / "data"
+        added = run("models", "add", "--hub", "org/chain", "--file", "chain.gguf", "--name", "far", data_dir=data)
+        assert "models fetch far" in added.stdout
+        assert "fetch far" in line_of(run("ask", "Why the fever?", "--model", "far", data_dir=data))
+
+        fetched = run("models", "fetch", "far", data_dir=data)
+        assert fetched.stdout == "far is here.\n"
+        assert "far: 100 % of" in fetched.stderr
+    assert (data / "models" / "org--chain" / "chain.gguf").read_bytes() == content
+    (row,) = [row for row in json.loads(run("models", "--json", data_dir=data).stdout) if row["own"]]
+    assert (row["n_ctx"], row["available"]) == (N_CTX_TRAIN, True)
+    assert run("models", "fetch", "far", data_dir=data).stdout == "far is here.\n"
+
+
+def test_a_download_that_fails_and_one_that_is_broken_off_say_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeHub({"org/x": {"x.gguf": b"GGUF" * 100_000}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        run("models", "add", "--hub", "org/x", "--file", "x.gguf", data_dir=tmp_path)
+        hub.gated.add("org/x")
+        failed = run("models", "fetch", "x", data_dir=tmp_path)
+        assert failed.returncode == 1
+        assert "accept its terms" in failed.stderr.splitlines()[-1]
+
+        hub.gated.clear()
+        hub.chunk_delay_s = 0.3
+        command = [sys.executable, "-m", "medchat", "models", "fetch", "x", "--data-dir", str(tmp_path)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        assert process.stderr
+        while " 0 %" in (line := process.stderr.readline()) or "asking" in line:
+            pass
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "is kept; go on with: python -m medchat models fetch x" in rest
+        hub.chunk_delay_s = 0
+        hub.seen.clear()
+        run("models", "fetch", "x", data_dir=tmp_path)
+        assert hub.asked_for("x.gguf")[0].range
 
 
 def test_the_store_is_made_copied_and_exported(tmp_path: Path) -> None:
