@@ -115,8 +115,9 @@ class ModelSpec:
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the file, or the folder with all that was to be fetched into it, is there."""
-    return path.is_file() or (path.is_dir() and not (path / UNFINISHED).exists())
+    """Whether the file, or the folder of weights with all that was to be fetched into it, is there."""
+    described = any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return path.is_file() or (described and not (path / UNFINISHED).exists())
 
 
 def _known_format(name: str) -> str:

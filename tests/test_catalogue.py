@@ -203,8 +203,11 @@ def test_a_model_of_the_hub_is_here_once_all_of_it_has_arrived(tmp_path: Path) -
 
     assert not spec.is_here
     base.mkdir()
-    assert not spec.is_here
+    (base / "another.gguf").touch()
     adapter.mkdir()
+    (adapter / "adapter_config.json").touch()
+    assert not spec.is_here
+    (base / "config.json").touch()
     (adapter / UNFINISHED).touch()
     assert not spec.is_here
     (adapter / UNFINISHED).unlink()

@@ -362,6 +362,7 @@ def test_a_models_folder_that_cannot_be_made_is_said(hub: FakeHub, tmp_path: Pat
 
 def test_one_that_is_here_starts_nothing(downloads: Downloads, hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / "it").mkdir()
+    (tmp_path / "it" / "config.json").write_text("{}")
     downloads.start(model(tmp_path / "it"))
     assert downloads.status("it") is None
     assert not hub.seen

@@ -1,0 +1,322 @@
+"""Continuous batching with transformers: the completions of one model, continued together a token at a time.
+
+Each prompt is read by itself in chunks; then its keys and values join those of the completions that run, padded on
+the left, and each step takes one token of every row. So four people see their answers grow together for little more
+than the price of one, nobody waits for another's end, and a row leaves as soon as it is stopped. Rows of different
+adapters are kept apart, each group with keys and values of its own, and take turns: nothing is ever computed with
+one adapter from what was computed with another.
+
+Each completion has its own random numbers. In a batch its text is that which it would get alone, except where two
+tokens are so nearly as likely as each other that rounding decides (in int8 the batch itself changes the scales).
+
+Used by the worker process only (hf_worker.py).
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from medchat.backends.hf_model import HfModel, memory_checked, release_memory
+from medchat.backends.hf_tokens import TextStream
+from medchat.errors import NotEnoughMemory
+from medchat.records import FinishReason, Sampling
+
+MAX_ROWS = 16  # completions that run together
+
+Event = list[Any]
+
+
+class Completion:
+    """One prompt, and what has been written after it.
+
+    With options (the tokens of each) it is not continued at all: they are scored where the prompt ends.
+    begun: the tokens of the prompt with which the answer already begins.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        adapter: str,
+        prompt: list[int],
+        sampling: Sampling,
+        *,
+        max_new: int = 0,
+        begun: Iterable[int] = (),
+        options: list[list[int]] | None = None,
+    ) -> None:
+        self.number = number
+        self.adapter = adapter
+        self.prompt = prompt
+        self.sampling = sampling
+        self.max_new = max_new
+        self.options = options
+        self.written = set(begun)
+        self.n_new = 0
+        self.last = -1  # the token to compute next
+        self.n_read = 0
+        self.cache: Any = None  # of its prompt, while it is being read
+        self.random: torch.Generator | None = None
+        self.stream: TextStream | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens whose keys and values are kept: all but the last."""
+        return len(self.prompt) + self.n_new - 1
+
+    @property
+    def room(self) -> int:
+        """Tokens that it may come to hold."""
+        return len(self.prompt) + (self.max_new or max(map(len, self.options or ()), default=0))
+
+
+class Rows:
+    """The completions of one adapter that run together, and their keys and values, aligned at the right."""
+
+    def __init__(self) -> None:
+        self.completions: list[Completion] = []
+        self.cache: Any = None
+
+    def add(self, completion: Completion) -> None:
+        """Take over a completion whose prompt has been read."""
+        cache, completion.cache = completion.cache, None
+        self.cache = cache if self.cache is None else _joined(self.cache, cache)
+        self.completions.append(completion)
+
+    def keep(self, completions: Sequence[Completion]) -> None:
+        """Go on with these alone."""
+        if len(completions) == len(self.completions):
+            return
+        rows = [self.completions.index(completion) for completion in completions]
+        self.cache = _narrowed(self.cache, rows, max(c.length for c in completions)) if completions else None
+        self.completions = list(completions)
+
+    def inputs(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Tokens (B, 1), mask (B, T + 1) and positions (B, 1) of the next step."""
+        lengths = torch.tensor([[completion.length] for completion in self.completions])
+        width = int(lengths.max()) + 1
+        mask = (torch.arange(width) >= width - 1 - lengths).long()
+        return torch.tensor([[completion.last] for completion in self.completions]), mask, lengths
+
+
+class DecodeLoop:
+    """Continues all completions of one model and its adapters, one step at a time."""
+
+    def __init__(self, model: HfModel, events: list[Event]) -> None:
+        self.model = model
+        self.events = events
+        self.urgent = False  # somebody's first token should not wait
+        self.idle_since = time.monotonic()
+        self._waiting: deque[Completion] = deque()  # the first of them may be being read
+        self._groups: dict[str, Rows] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody is being answered or waits for it."""
+        return bool(self._waiting or self._groups)
+
+    def uses(self, adapter: str) -> bool:
+        """Whether anybody is being answered with this adapter or waits for it."""
+        return adapter in self._groups or any(completion.adapter == adapter for completion in self._waiting)
+
+    def add(self, completion: Completion) -> None:
+        """Queue it; it starts when there is room."""
+        self._waiting.append(completion)
+
+    def cancel(self, numbers: set[int]) -> None:
+        """Drop these completions without another word."""
+        self._waiting = deque(c for c in self._waiting if c.number not in numbers)
+        for adapter, rows in list(self._groups.items()):
+            self._keep(adapter, [c for c in rows.completions if c.number not in numbers])
+
+    def collect_texts(self) -> None:
+        """Move what has been written since the last time into the events."""
+        for rows in self._groups.values():
+            for completion in rows.completions:
+                self._send_text(completion, final=False)
+        self.urgent = False
+
+    def close(self) -> None:
+        """Free the model."""
+        self._waiting.clear()
+        self._groups.clear()
+        self.model.close()
+
+    def step(self) -> None:
+        """One token of every running completion, then a chunk of the first prompt that there is room for."""
+        for adapter, rows in list(self._groups.items()):
+            try:
+                with memory_checked(self.model.name):
+                    self._continue(adapter, rows)
+            except NotEnoughMemory as error:
+                del self._groups[adapter]
+                self._fail(rows.completions, error)
+        if self._waiting and self._fits(self._waiting[0]):
+            completion = self._waiting[0]
+            try:
+                with memory_checked(self.model.name):
+                    self._read(completion)
+            except NotEnoughMemory as error:
+                self._waiting.popleft()
+                completion.cache = None
+                self._fail([completion], error)
+        self.idle_since = time.monotonic()
+
+    def _fits(self, completion: Completion) -> bool:
+        running = [c for rows in self._groups.values() for c in rows.completions]
+        if not running or completion.n_read:
+            return True
+        longest = max(c.room for c in [*running, completion])
+        return len(running) < MAX_ROWS and longest * (len(running) + 1) <= self.model.cells
+
+    def _fail(self, completions: Iterable[Completion], error: NotEnoughMemory) -> None:
+        self.events += [[c.number, "error", type(error).__name__, str(error)] for c in completions]
+        release_memory()
+
+    def _keep(self, adapter: str, completions: list[Completion]) -> None:
+        if completions:
+            self._groups[adapter].keep(completions)
+        else:
+            del self._groups[adapter]
+
+    # Steps
+
+    def _continue(self, adapter: str, rows: Rows) -> None:
+        self.model.use(adapter)
+        logits = self.model.forward(*rows.inputs(), rows.cache, keep=1)[:, -1]  # (B, V)
+        tokens = draw(logits, rows.completions)
+        for completion, token in zip(rows.completions, tokens, strict=True):
+            self._accept(completion, token)
+        self._keep(adapter, [c for c in rows.completions if c.last >= 0])
+
+    def _read(self, completion: Completion) -> None:
+        """Read a chunk of a prompt; at its end write the first token, or score the options."""
+        self.model.use(completion.adapter)
+        if completion.cache is None:
+            completion.cache = self.model.new_cache()
+        start = completion.n_read
+        chunk = completion.prompt[start : start + self.model.chunk]
+        end = start + len(chunk)
+        positions = torch.arange(start, end)[None]
+        mask = torch.ones(1, end, dtype=torch.long)
+        logits = self.model.forward(torch.tensor([chunk]), mask, positions, completion.cache, keep=1)[:, -1]
+        completion.n_read = end
+        if end < len(completion.prompt):
+            return
+        if completion.options is not None:
+            scores = self._scores(completion, completion.options, logits)
+            self._waiting.popleft()
+            self.events.append([completion.number, "reply", scores])
+            return
+        completion.stream = TextStream(self.model.tokens, completion.prompt)
+        if completion.sampling.temperature > 0:
+            completion.random = torch.Generator(logits.device).manual_seed(completion.sampling.seed % (1 << 63))
+        [token] = draw(logits, [completion])
+        self._waiting.popleft()
+        self.urgent = True
+        self._accept(completion, token)
+        if completion.last >= 0:
+            self._groups.setdefault(completion.adapter, Rows()).add(completion)
+
+    def _accept(self, completion: Completion, token: int) -> None:
+        """Take the token that comes next; after one that ends the answer, `last` is -1."""
+        if token in self.model.ends:
+            self._finish(completion, "stop")
+            return
+        completion.last = token
+        completion.n_new += 1
+        completion.written.add(token)
+        if completion.stream:
+            completion.stream.add(token)
+        if completion.n_new >= completion.max_new:
+            self._finish(completion, "length")
+
+    def _finish(self, completion: Completion, reason: FinishReason) -> None:
+        self._send_text(completion, final=True)
+        self.events.append([completion.number, "done", reason, len(completion.prompt), completion.n_new])
+        completion.last = -1
+
+    def _send_text(self, completion: Completion, *, final: bool) -> None:
+        text = completion.stream.take(final=final) if completion.stream else ""
+        if text:
+            self.events.append([completion.number, "text", text])
+
+    def _scores(self, completion: Completion, options: list[list[int]], logits: torch.Tensor) -> list[float]:
+        """Log-probability of each option after the prompt, whose next token has these logits (1, V)."""
+        first = torch.log_softmax(logits[0].float(), -1)
+        totals = [float(first[option[0]]) if option else 0.0 for option in options]
+        width = max((len(option) for option in options), default=0) - 1
+        if width < 1:
+            return totals
+        n_prompt, n_options = len(completion.prompt), len(options)
+        cache = _narrowed(completion.cache, [0] * n_options, n_prompt)
+        padded = torch.tensor([(option[:-1] + [0] * width)[:width] for option in options])
+        lengths = torch.tensor([[len(option) - 1] for option in options])
+        mask = torch.cat((torch.ones(n_options, n_prompt, dtype=torch.long), (torch.arange(width) < lengths).long()), 1)
+        positions = torch.arange(n_prompt, n_prompt + width).expand(n_options, width)
+        later = self.model.forward(padded, mask, positions, cache, keep=0)  # (B, width, V)
+        for row, option in enumerate(options):
+            if len(option) > 1:
+                scores = torch.log_softmax(later[row, : len(option) - 1].float(), -1)
+                targets = torch.tensor(option[1:], device=scores.device)[:, None]
+                totals[row] += float(scores.gather(1, targets).sum())
+        return totals
+
+
+def draw(logits: torch.Tensor, completions: Sequence[Completion]) -> list[int]:
+    """The next token of each completion from its row of the logits (B, V)."""
+    if all(c.sampling.temperature <= 0 and c.sampling.presence_penalty == 0 for c in completions):
+        return [int(token) for token in logits.argmax(-1).tolist()]
+    tokens = [_draw(row.float(), completion) for row, completion in zip(logits, completions, strict=True)]
+    return [int(token) for token in torch.stack(tokens).tolist()]
+
+
+def _draw(logits: torch.Tensor, completion: Completion) -> torch.Tensor:
+    """One token, ()."""
+    sampling = completion.sampling
+    if sampling.presence_penalty and completion.written:
+        logits = logits.clone()  # what came out of inference mode is not to be written into
+        logits[torch.tensor(sorted(completion.written), device=logits.device)] -= sampling.presence_penalty
+    if sampling.temperature <= 0:
+        return logits.argmax()
+    k = min(sampling.top_k, len(logits)) if sampling.top_k > 0 else len(logits)
+    if k == len(logits) and sampling.top_p >= 1:
+        likely, names = logits, torch.arange(k, device=logits.device)
+    else:
+        likely, names = logits.topk(k)
+    probabilities = torch.softmax(likely / sampling.temperature, -1)
+    if sampling.top_p < 1:  # the fewest whose sum reaches it
+        probabilities = torch.where(probabilities.cumsum(-1) - probabilities < sampling.top_p, probabilities, 0.0)
+    return names[torch.multinomial(probabilities, 1, generator=completion.random)[0]]
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Two caches as one of all their rows, the shorter padded on the left."""
+    width = max(one.get_seq_length(), other.get_seq_length())
+    with torch.inference_mode():
+        return DynamicCache(
+            [
+                tuple(
+                    torch.cat((_padded(mine, width), _padded(theirs, width))) for mine, theirs in zip(a, b, strict=True)
+                )
+                for a, b in zip(_layers(one), _layers(other), strict=True)
+            ]
+        )
+
+
+def _narrowed(cache: Any, rows: Sequence[int], width: int) -> Any:
+    """These rows of a cache, of its columns the last `width`."""
+    with torch.inference_mode():
+        return DynamicCache([tuple(states[list(rows), :, -width:] for states in pair) for pair in _layers(cache)])
+
+
+def _layers(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Keys and values (B, heads, T, width) of each layer."""
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _padded(states: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[2], 0))
