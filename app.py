@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from medchat.catalogue import load_catalogue, resolve
+from medchat.catalogue import Catalogue
 from medchat.errors import MedChatError, SettingsError
 from medchat.settings import LOOPBACK, Settings
 from medchat.store.lock import hold_data_dir
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment(**vars(flags))
         with hold_data_dir(settings.data_dir), bound_socket(settings) as listener:
-            resolve(settings.model, load_catalogue())
+            Catalogue(settings.models_dir, settings.own_models_file).resolve(settings.model)
             upgrade(settings.db_url, settings.data_dir / "backups")
             run(settings, listener)
     except MedChatError as error:

@@ -1,33 +1,38 @@
-// What the Chat tab needs beside Gradio: Esc stops, the page follows an answer that grows, an
-// accordion stays as its reader left it, and the keyboard's focus is not lost with a button.
+// The transcript: Esc stops, the page follows an answer that grows, an accordion stays as its reader left it,
+// the keyboard's focus is not lost with what a new frame replaces, and the address names the conversation.
 (() => {
   const openness = new Map();
   let following = true;
-  let focusedKey = null;
+  let focusedId = null;
+  let revealed = null;
   let lastY = 0;
-  let height = 0;
   let movedAt = -Infinity; // when its reader last moved the page: text that grows or shrinks moves it too
 
   const field = () => document.querySelector("#chat-question textarea");
   const shown = (element) => element && element.offsetParent !== null;
-  const inTranscript = (node) => (node.closest ? node : node.parentElement)?.closest("#chat-live, #chat-history");
+  const closest = (node, selector) => (node.closest ? node : node.parentElement)?.closest(selector);
+  const RUNNING = "#chat-live .mc-turn:is([data-phase=waiting], [data-phase=reasoning], [data-phase=solution])";
 
-  function saveKey() {
+  function randomKey() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
 
   function keepOpenness() {
-    document.querySelectorAll("details.mc-reasoning").forEach((details) => {
+    document.querySelectorAll("details[data-key]").forEach((details) => {
       const wanted = openness.get(details.dataset.key);
       if (wanted !== undefined && details.open !== wanted) details.open = wanted;
+      if (details.dataset.key === revealed) {
+        details.scrollIntoView({ block: "nearest" });
+        revealed = null;
+      }
     });
   }
 
-  // A frame that replaces the accordion would take the focus from its summary.
+  // A frame that replaces what has the focus would throw it to the top of the page.
   function keepFocus() {
-    if (focusedKey === null || document.activeElement !== document.body) return;
-    document.querySelector(`details.mc-reasoning[data-key="${CSS.escape(focusedKey)}"] > summary`)?.focus({ preventScroll: true });
+    if (focusedId === null || document.activeElement !== document.body) return;
+    document.getElementById(focusedId)?.focus({ preventScroll: true });
   }
 
   // Gradio's accordions do not tell screen readers whether they are open.
@@ -39,14 +44,23 @@
   }
 
   function follow(records) {
-    const running = document.querySelector("#chat-live .mc-turn:is([data-phase=waiting], [data-phase=reasoning], [data-phase=solution])");
-    const arrived = records.some((record) => record.attributeName === "data-phase" || [...record.addedNodes].some((node) => node.matches?.(".mc-turn")));
-    if (following && (running || arrived)) window.scrollTo({ top: document.documentElement.scrollHeight });
+    const arrived = records.some((record) => record.attributeName === "data-phase" || [...record.addedNodes].some((node) => node.matches?.("#chat-live .mc-turn")));
+    if (following && (document.querySelector(RUNNING) || arrived)) window.scrollTo({ top: document.documentElement.scrollHeight });
+  }
+
+  const conversation = () => document.querySelector("#chat-status [data-conversation]")?.dataset.conversation ?? "";
+
+  function nameAddress() {
+    const status = document.querySelector("#chat-status [role=status]");
+    if (!status?.textContent) return; // nothing was restored yet
+    const address = conversation() ? `/?conversation=${conversation()}` : "/";
+    if (location.pathname + location.search !== address) history.replaceState(history.state, "", address);
   }
 
   new MutationObserver((records) => {
     tellOpen();
-    const ours = records.filter((record) => inTranscript(record.target));
+    if (records.some((record) => closest(record.target, "#chat-status"))) nameAddress();
+    const ours = records.filter((record) => closest(record.target, "#chat-live, #chat-history"));
     if (!ours.length) return;
     keepOpenness();
     keepFocus();
@@ -68,21 +82,30 @@
   }, { passive: true });
 
   document.addEventListener("focusin", (event) => {
-    focusedKey = event.target.closest(".mc-reasoning > summary")?.parentElement.dataset.key ?? null;
+    focusedId = closest(event.target, "#chat-live, #chat-history") ? event.target.id || null : null;
   });
-  document.addEventListener("pointerdown", () => { focusedKey = null; });
+  document.addEventListener("pointerdown", () => { focusedId = null; });
 
   document.addEventListener("click", (event) => {
-    const summary = event.target.closest(".mc-reasoning > summary");
-    if (summary) openness.set(summary.parentElement.dataset.key, !summary.parentElement.open);
-    if (event.target.closest("#chat-send, #chat-regenerate, #chat-continue")) following = true;
-    const vanishes = "#chat-send, #chat-stop, #chat-regenerate, #chat-continue, #chat-new, #chat-examples button";
-    if (event.target.closest(vanishes) && matchMedia("(pointer: fine)").matches) setTimeout(() => field()?.focus(), 50);
+    const details = event.target.closest("summary")?.parentElement;
+    if (details?.dataset.key) openness.set(details.dataset.key, !details.open);
+    if (event.target.closest("#chat-send, [data-do=continue], #chat-live [data-do=regenerate]")) following = true;
+    const vanishes = "#chat-send, #chat-stop, #chat-new, #chat-examples button, .mc-turn :is([data-do=regenerate], [data-do=continue], [data-do=send-edit])";
+    if (event.target.closest(vanishes) && matchMedia("(pointer: fine)").matches) setTimeout(() => field()?.focus({ preventScroll: true }), 50);
+  });
+
+  // Alt and an arrow lead to the version before or after, as the turn's own arrows do.
+  document.addEventListener("keydown", (event) => {
+    if (!event.altKey || !["ArrowLeft", "ArrowRight"].includes(event.key) || event.target.matches("textarea, input")) return;
+    const turn = event.target.closest(".mc-turn[data-versions]");
+    if (!turn) return;
+    event.preventDefault(); // it would leave the page
+    turn.querySelector(`.mc-version .mc-${event.key === "ArrowLeft" ? "previous" : "next"}`)?.click();
   });
 
   document.addEventListener("keydown", (event) => {
     if (event.target === field() && event.key === "Enter" && !event.shiftKey) following = true;
-    if (event.target !== field() && ["ArrowUp", "PageUp", "Home"].includes(event.key)) moveByHand();
+    if (!event.target.matches("textarea, input") && ["ArrowUp", "PageUp", "Home"].includes(event.key)) moveByHand();
     const stop = document.querySelector("#chat-stop");
     const closesList = event.target.closest("[role=listbox], input[aria-expanded=true]");
     if (event.key === "Escape" && !event.defaultPrevented && !closesList && shown(stop)) stop.click();
@@ -93,73 +116,14 @@
     if (["Tab", "Shift"].includes(event.key) && event.target.matches("[role=combobox]")) event.stopPropagation();
   }, { capture: true });
 
-  window.medchat = { saveKey };
-})();
-
-// Gradio's page believes its stream of events open until it has read that the server closed it; what it sends
-// meanwhile is done, and never shown. Here a closed stream is continued as long as such an event waits to be heard of.
-(() => {
-  const load = window.fetch.bind(window);
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const sent = new Set();
-  const heard = new Set();
-  let sending = 0;
-  let closing = Promise.resolve();
-
-  async function send(...request) {
-    sending += 1;
-    try {
-      const response = await load(...request);
-      const { event_id } = await response.clone().json().catch(() => ({}));
-      if (response.ok && event_id) sent.add(event_id);
-      await closing;
-      return response;
-    } finally {
-      sending -= 1;
-    }
-  }
-
-  // Passes the messages on; whether the stream is to be continued.
-  async function pass(response, controller) {
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      const messages = (text + part.value).split("\n\n");
-      text = messages.pop();
-      for (const message of messages) {
-        const { msg, event_id } = JSON.parse(message.replace(/^data: /, ""));
-        heard.add(event_id);
-        if (msg === "close_stream") {
-          while (sending) await pause(10);
-          if ([...sent].some((id) => !heard.has(id))) return true;
-          sent.clear();
-          heard.clear();
-          closing = pause(100); // what is sent from here on must find it closed
-        }
-        controller.enqueue(new TextEncoder().encode(`${message}\n\n`));
-      }
-    }
-    return false;
-  }
-
-  async function listen(...request) {
-    let response = await load(...request);
-    if (!response.ok) return response;
-    const { status, headers } = response;
-    const start = async (controller) => {
-      try {
-        while (await pass(response, controller)) response = await load(...request);
-        controller.close();
-      } catch (error) {
-        controller.error(error);
-      }
-    };
-    return new Response(new ReadableStream({ start }), { status, headers });
-  }
-
-  window.fetch = (...request) => {
-    const { pathname } = new URL(request[0].url ?? request[0], location.href);
-    const wrapped = pathname.endsWith("/queue/join") ? send : pathname.endsWith("/queue/data") ? listen : load;
-    return wrapped(...request);
+  window.medchat = {
+    saveKey: randomKey,
+    pageKey: randomKey(),
+    linked: () => new URLSearchParams(location.search).get("conversation") ?? "",
+    conversation,
+    reveal(key) {
+      openness.set(key, true);
+      revealed = key;
+    },
   };
 })();

@@ -85,12 +85,12 @@ def _run(args: Arguments, settings: Settings) -> None:
     from evaluation.run import chat_answerer, grounding_answerer, make_folder, predict, summarise, table, write_results
     from evaluation.suites import load_suite
     from medchat.backends import Backends
-    from medchat.catalogue import load_catalogue, resolve
+    from medchat.catalogue import Catalogue
     from medchat.grounding_fit import fitted_or_loaded
 
     suite = load_suite(args.suite, args.limit)
-    catalogue = load_catalogue()
-    specs = [None if name == GROUNDING else resolve(name, catalogue) for name in args.models]
+    catalogue = Catalogue(settings.models_dir, settings.own_models_file)
+    specs = [None if name == GROUNDING else catalogue.resolve(name) for name in args.models]
     make_folder(args.out)
     grounder = fitted_or_loaded(settings.data_dir / "cache")
     backends = Backends(settings.threads, settings.slots, settings.n_ctx)

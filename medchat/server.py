@@ -1,6 +1,7 @@
 """The web server around the page: who may speak to it, what it says about itself, and how it ends."""
 
 import asyncio
+import functools
 import json
 import logging
 import secrets
@@ -26,13 +27,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from medchat import __version__
 from medchat.backends import Backends
-from medchat.catalogue import load_catalogue, resolve
+from medchat.catalogue import Catalogue
 from medchat.chat import ChatService
 from medchat.errors import MedChatError, StoreError
 from medchat.grounding_fit import GroundingLoader
-from medchat.settings import ASSETS, LOOPBACK, Settings
+from medchat.hub import Downloads
+from medchat.machine import this_machine
+from medchat.settings import ASSETS, LOOPBACK, Settings, secret
 from medchat.store import Store
-from medchat.ui import layout
+from medchat.ui import files, layout
 from medchat.ui.common import OWNER_COOKIE, OWNER_TOKEN, App, is_shared, places
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -43,7 +46,7 @@ WILDCARDS = ("0.0.0.0", "::", "")
 UNLOGGED = (
     "/assets/",
     "/static/",
-    "/chat.js",
+    *(f"/{name}" for name in layout.SCRIPTS),
     "/theme.css",
     "/favicon.ico",
     "/gradio_api/heartbeat",
@@ -55,13 +58,14 @@ log = logging.getLogger("medchat.web")
 
 def compose(settings: Settings) -> App:
     """The services of one process. Raises NotFound when settings.model is not known."""
-    catalogue = load_catalogue()
-    default = resolve(settings.model, catalogue)
+    catalogue = Catalogue(settings.models_dir, settings.own_models_file)
+    default = catalogue.resolve(settings.model)
     store = Store(settings.db_url)
-    backends = Backends(settings.threads, settings.slots, settings.n_ctx)
+    backends = Backends(settings.threads, settings.slots, settings.n_ctx, settings.precision)
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
-    return App(settings, store, {**catalogue, default.id: default}, default, chat, backends, grounding)
+    downloads = Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
+    return App(settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine())
 
 
 def health(app: App) -> dict[str, str]:
@@ -79,6 +83,7 @@ def health(app: App) -> dict[str, str]:
 def close(app: App) -> None:
     """End what runs, saved, and free what is held; calling it again does nothing."""
     app.chat.close()
+    app.downloads.close()
     app.backends.close()
     app.store.close()
 
@@ -98,9 +103,9 @@ def build_web(app: App) -> FastAPI:
         state = health(app)
         return JSONResponse(state, 503 if "failed" in state.values() else 200)
 
-    @web.get("/chat.js")
-    def chat_js() -> FileResponse:
-        return FileResponse(ASSETS / "chat.js", media_type="text/javascript")
+    for name in layout.SCRIPTS:
+        web.add_api_route(f"/{name}", functools.partial(script, name), methods=["GET"], response_class=FileResponse)
+    files.add_routes(web, app)
 
     web.add_middleware(CORSMiddleware, allow_origins=[])  # with one in place Gradio does not answer foreign origins
     web.add_middleware(Guard, settings=app.settings)
@@ -111,6 +116,11 @@ def build_web(app: App) -> FastAPI:
     mounted = next(route.app for route in web.routes if isinstance(route, Mount))
     mounted.iterators = Iterators()  # type: ignore[attr-defined]
     return web
+
+
+def script(name: str) -> FileResponse:
+    """One of the page's scripts."""
+    return FileResponse(ASSETS / name, media_type="text/javascript")
 
 
 class Iterators(dict[str, Any]):

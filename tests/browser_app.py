@@ -12,9 +12,11 @@ import app as start
 from medchat import server
 from medchat.backends import Backend, Backends
 from medchat.backends.scripted import ScriptedBackend
-from medchat.catalogue import ModelSpec, load_catalogue
+from medchat.catalogue import Catalogue, Endpoint, ModelSpec
 from medchat.chat import ChatService
 from medchat.grounding_fit import GroundingLoader
+from medchat.hub import Downloads
+from medchat.machine import this_machine
 from medchat.records import Sampling
 from medchat.settings import Settings
 from medchat.store import Store
@@ -36,12 +38,16 @@ ATTACK = (
     "[link](javascript:window.hit='link') <a href=\"javascript:window.hit='a'\">a</a> $$\\href{javascript:hit}{x}$$"
 )
 HOSTILE = f"<think>\n1. {ATTACK}\n2. {ATTACK}\n</think><response>{ATTACK}</response>"
+QUICK = "<think>\n1. The toe is red.\n</think><response>Answer N.</response>"
+ELSEWHERE = "integrate.example"
 PAUSE_S = 0.035  # 16 characters: an answer takes some five seconds
 SCRIPTS = {
     "slow": ScriptedBackend([FIRST], delay_s=PAUSE_S),
     "turns": ScriptedBackend([FIRST, SECOND], delay_s=PAUSE_S),
+    "quick": ScriptedBackend([QUICK.replace("N", str(number)) for number in range(1, 100)]),
     "hostile": ScriptedBackend([HOSTILE]),
     "broken": ScriptedBackend([FIRST], fail_after=25),
+    "elsewhere": ScriptedBackend([QUICK.replace("N", "from elsewhere")]),
 }
 
 
@@ -53,22 +59,33 @@ class Scripts(Backends):
         return SCRIPTS.get(spec.id) or super().get(spec)
 
 
+class Shelf(Catalogue):
+    """The catalogue with the scripts before its own models."""
+
+    def _publish(self) -> None:
+        super()._publish()
+        self._models = {name: script(name) for name in SCRIPTS} | self._models
+
+
 def script(name: str) -> ModelSpec:
-    """The picker's entry for a script."""
-    sampling = Sampling(max_new_tokens=2048)
+    """The picker's entry for a script; one of them is said to be on a server elsewhere."""
+    endpoint = Endpoint(f"https://{ELSEWHERE}/v1", "m") if name == "elsewhere" else None
     return ModelSpec(
-        name, name.title(), "scripted", Path("none"), "think-response", sampling, 4096, f"A script: {name}.", "none", ()
-    )
+        name, name.title(), "openai" if endpoint else "scripted", "think-response", Sampling(max_new_tokens=2048), 4096,
+        f"A script: {name}.", "none", ("Says only what was written out.",), path=None if endpoint else Path(__file__),
+        endpoint=endpoint,
+    )  # fmt: skip
 
 
 def compose(settings: Settings) -> App:
     """The app of server.compose, with the scripts beside the bundled models."""
-    catalogue = {name: script(name) for name in SCRIPTS} | load_catalogue()
+    catalogue = Shelf(settings.models_dir, settings.own_models_file)
     store = Store(settings.db_url)
     backends = Scripts(settings.threads, settings.slots, settings.n_ctx)
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
-    return App(settings, store, catalogue, catalogue["slow"], chat, backends, grounding)
+    downloads = Downloads(settings.models_dir, lambda: "", endpoint="http://127.0.0.1:9")
+    return App(settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine())
 
 
 def main(port: str, data_dir: str) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
+from axe_playwright_python.sync_playwright import Axe
 from browser_app import SHARED_HOST
 from playwright.sync_api import Browser, Dialog, Locator, Page, Playwright, expect
 
@@ -59,10 +60,14 @@ class Site:
         children = psutil.Process(self.process.pid).children()
         return next(child.pid for child in children if "medchat.backends.engine" in child.cmdline())
 
+    def owner(self, page: Page) -> str:
+        """Whose page it is."""
+        cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
+        return owner_of(self.settings, SimpleNamespace(cookies=cookies))  # type: ignore[arg-type]
+
     def answers(self, page: Page) -> list[AnswerRecord]:
         """What the store has of the conversation that this page's owner used last."""
-        cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
-        owner = owner_of(self.settings, SimpleNamespace(cookies=cookies))  # type: ignore[arg-type]
+        owner = self.owner(page)
         with closing(Store(self.settings.db_url)) as store:
             latest = store.latest_conversation(owner)
             return store.answers_of(owner, latest.id) if latest else []
@@ -226,8 +231,26 @@ def choose_model(page: Page, name: str) -> None:
     about = page.locator("#chat-about p")
     before = about.inner_text()
     page.locator("#chat-model input").click()
-    page.get_by_role("option", name=name, exact=True).click()
+    page.get_by_role("option", name=re.compile(rf"^{re.escape(name)} ·")).click()
     expect(about).not_to_have_text(before)
+
+
+def open_conversation(page: Page, title: str) -> None:
+    """Opens a conversation of the list and waits until the page shows it."""
+    row = page.locator("#chat-list .mc-open").filter(has_text=title)
+    row.click()
+    expect(row).to_have_attribute("aria-current", "true")
+
+
+def look_at(page: Page) -> None:
+    """What axe-core and the width of the page say of it, on a desk and on a phone."""
+    for width in (1280, 400):
+        page.set_viewport_size({"width": width, "height": 900})
+        results = Axe().run(page, {"exclude": [[".toast-wrap"]]}, {"resultTypes": ["violations"]})
+        serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
+        places = [(found["id"], node["html"][:200]) for found in serious for node in found["nodes"]]
+        assert not places, json.dumps(places, indent=1)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def words(element: Locator) -> str:

@@ -1,13 +1,11 @@
 """The chat in a browser, as people use it: headless Chromium against the served app."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from browser_app import ATTACK, FIRST, N_STEPS, SHARED_HOST
 from browser_site import (
     Site,
@@ -19,6 +17,8 @@ from browser_site import (
     field_of,
     has_steps,
     launch,
+    look_at,
+    open_conversation,
     scripted_site,
     shows,
     slowed,
@@ -120,9 +120,9 @@ def test_regenerate_shows_another_version_and_keeps_the_first(bundled: Site, wat
     ask(page, CASE)
     first = shows(page, "done").get_attribute("data-answer")
 
-    page.locator("#chat-regenerate").click()
+    page.locator("#chat-live [data-do=regenerate]").click()
 
-    expect(page.locator("#chat-live .mc-version")).to_have_text("version 2 of 2")
+    expect(page.locator("#chat-live .mc-version .mc-count")).to_have_text("Version 2 of 2")
     second = shows(page, "done").get_attribute("data-answer")
     kept = bundled.answers(page)[-2:]
     assert [answer.id for answer in kept] == [first, second]
@@ -227,9 +227,7 @@ def test_two_browsers_at_once_get_their_own_answers_and_see_no_others(scripted: 
         expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
         page.reload()
         shows(page, "done")
-        page.locator("#chat-conversations input").click()
-        expect(page.get_by_role("option")).to_have_count(1)
-        expect(page.get_by_role("option")).to_contain_text(f"{own} has a red toe.")
+        expect(page.locator("#chat-list .mc-name")).to_have_text([f"{own} has a red toe."])
 
 
 def test_an_earlier_conversation_is_opened_again(scripted: Site, watched: Watched) -> None:
@@ -241,8 +239,7 @@ def test_an_earlier_conversation_is_opened_again(scripted: Site, watched: Watche
     ask(page, "A stiff neck.")
     shows(page, "done")
 
-    page.locator("#chat-conversations input").click()
-    page.get_by_role("option", name="A red toe.").click()
+    open_conversation(page, "A red toe.")
 
     expect(page.locator("#chat-live .mc-words")).to_contain_text("A red toe")
     ask(page, "And now?")
@@ -285,11 +282,12 @@ def test_markup_in_questions_and_answers_stays_text(without_csp: bool, scripted:
         element = turn.locator(part)
         assert ATTACK in words(element)
         element.click()
-    page.locator("#chat-conversations input").click()
-    expect(page.get_by_role("option").first).to_contain_text("<script>")
+    expect(page.locator("#chat-list .mc-name").first).to_contain_text("<script>")
+    page.locator("#chat-search-field").fill("onerror")
+    expect(page.locator("#chat-found .mc-snippet mark").first).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("window.hit") is None
-    transcript = page.locator("#chat-transcript")
+    transcript = page.locator("#chat-transcript, #chat-list, #chat-found")
     expect(transcript.locator("script, img, svg, iframe, a, b, object, embed, video, form")).to_have_count(0)
     handlers = "nodes => nodes.flatMap(node => node.getAttributeNames()).filter(name => name.startsWith('on'))"
     assert transcript.locator("*").evaluate_all(handlers) == []
@@ -307,14 +305,13 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     tab_to(page, "#chat-stop")
     page.keyboard.press("Enter")
     shows(page, "stopped")
-    tab_to(page, "#chat-regenerate")
+    tab_to(page, "#chat-live [data-do=regenerate]", backwards=True)
     page.keyboard.press("Enter")
     shows(page, "reasoning")
     expect(page.locator("#chat-stop")).to_be_visible()
     page.keyboard.press("Escape")
     turn = shows(page, "stopped")
-    expect(turn.locator(".mc-version")).to_have_text("version 2 of 2")
-    expect(page.locator("#chat-regenerate")).to_be_visible()  # the last frame has come
+    expect(turn.locator(".mc-version .mc-count")).to_have_text("Version 2 of 2")
     tab_to(page, ".mc-reasoning summary", backwards=True)
     expect(turn.locator(".mc-body")).to_be_visible()
     page.keyboard.press("Enter")
@@ -327,8 +324,7 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     expect(page.locator("#chat-welcome")).to_be_visible()
     expect(page.locator("#chat-transcript .mc-turn")).to_have_count(0)
     expect(field_of(page)).to_be_focused()
-    tab_to(page, "#chat-conversations input", backwards=True)
-    page.keyboard.press("ArrowDown")
+    tab_to(page, "#chat-list .mc-open", backwards=True)
     page.keyboard.press("Enter")
     assert words(shows(page, "stopped").locator(".mc-words")) == "A red toe."
 
@@ -366,7 +362,7 @@ def test_a_restart_keeps_half_an_answer_and_continue_finishes_it(tmp_path: Path,
         assert FIRST.startswith(half.raw)
         assert half.raw != FIRST
 
-        page.locator("#chat-continue").click()
+        page.locator("#chat-live [data-do=continue]").click()
 
         turn = shows(page, "done")
         expect(turn.locator(".mc-steps li")).to_have_count(N_STEPS)
@@ -378,19 +374,8 @@ def test_a_restart_keeps_half_an_answer_and_continue_finishes_it(tmp_path: Path,
 
 def tab_to(page: Page, selector: str, backwards: bool = False) -> None:
     """Moves the focus there with Tab alone."""
-    for _ in range(30):
+    for _ in range(45):
         if page.evaluate("selector => document.activeElement?.matches(selector)", selector):
             return
         page.keyboard.press("Shift+Tab" if backwards else "Tab")
     raise AssertionError(f"{selector} cannot be reached with the keyboard")
-
-
-def look_at(page: Page) -> None:
-    """What axe-core and the width of the page say of it, on a desk and on a phone."""
-    for width in (1280, 400):
-        page.set_viewport_size({"width": width, "height": 900})
-        results = Axe().run(page, {"exclude": [[".toast-wrap"]]}, {"resultTypes": ["violations"]})
-        serious = [found for found in results.response["violations"] if found["impact"] in ("serious", "critical")]
-        places = [(found["id"], node["html"][:200]) for found in serious for node in found["nodes"]]
-        assert not places, json.dumps(places, indent=1)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0

@@ -22,9 +22,11 @@ from starlette.testclient import TestClient
 
 from medchat import server
 from medchat.backends.scripted import ScriptedBackend
-from medchat.catalogue import ModelSpec
+from medchat.catalogue import Endpoint, ModelSpec
 from medchat.chat import ChatService
 from medchat.errors import StoreError
+from medchat.hub import Downloads
+from medchat.machine import this_machine
 from medchat.records import Sampling
 from medchat.settings import Settings
 from medchat.store import Store
@@ -32,7 +34,8 @@ from medchat.store.migrate import upgrade
 from medchat.ui.common import App
 
 REPLY = "<think>\n1. The toe is red.\n2. So it is gout.\n</think><response>Gout.</response>"
-SPEC = ModelSpec("demo", "Demo", "scripted", Path("none"), "think-response", Sampling(), 4096, "A script.", "none", ())
+SPEC = ModelSpec("demo", "Demo", "scripted", "think-response", Sampling(), 4096, "A script.", "none", (),
+                 path=Path(__file__))  # fmt: skip
 
 
 class NoGrounding:
@@ -42,6 +45,13 @@ class NoGrounding:
 
     def get(self, timeout_s: float | None = None) -> None:
         return None
+
+
+class Shelf(dict[str, ModelSpec]):
+    """A catalogue of what it is given."""
+
+    def resolve(self, name: str) -> ModelSpec:
+        return SPEC
 
 
 class OneBackend:
@@ -71,8 +81,10 @@ def app_in(folder: Path, delay_s: float = 0.0, **settings: Any) -> App:
     upgrade(made.db_url, folder / "backups")
     store = Store(made.db_url)
     backend = ScriptedBackend([REPLY], chunk_chars=4, delay_s=delay_s)
-    chat = ChatService(store, {"demo": SPEC}, lambda spec: backend, NoGrounding(), made)
-    return App(made, store, {"demo": SPEC}, SPEC, chat, OneBackend(), NoGrounding())  # type: ignore[arg-type]
+    shelf = Shelf(demo=SPEC)
+    chat = ChatService(store, shelf, lambda spec: backend, NoGrounding(), made)
+    downloads = Downloads(made.models_dir, lambda: "")
+    return App(made, store, shelf, SPEC, chat, OneBackend(), NoGrounding(), downloads, this_machine())  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -121,8 +133,18 @@ def press(client: httpx.Client, elem_id: str, event: str, data: list[Any], sessi
         return "".join(stream.iter_text())
 
 
+OWN = [0.0, 1.0, 0, 0, 512, 0.0]  # the settings' fields, as the model has them
+
+
 def ask(client: httpx.Client, question: str, session: str = "s1") -> str:
-    return press(client, "chat-send", "click", [question, "", "demo", None, ""], session)
+    return press(client, "chat-send", "click", [question, "", "", "page", None, "demo", "demo", *OWN], session)
+
+
+def act(client: httpx.Client, event: str, action: dict[str, Any] | str, conversation_id: str, session: str) -> str:
+    """What comes of an action of the page's scripts: event is "act" or "go"."""
+    sent = action if isinstance(action, str) else json.dumps(action)
+    chosen = ["demo", "demo", *OWN] if event == "go" else []
+    return press(client, f"chat-{event}", "click", [sent, "page", conversation_id, *chosen], session)
 
 
 def test_the_page_is_served_with_headers_that_keep_foreign_code_out(private: Site) -> None:
@@ -278,28 +300,128 @@ def test_a_space_gets_a_cookie_that_works_in_a_frame(tmp_path: Path) -> None:
     assert "x-frame-options" not in page.headers
 
 
-@pytest.mark.parametrize(
-    ("elem_id", "event"),
-    [("chat-open", "click"), ("chat-regenerate", "click"), ("chat-continue", "click"), ("chat-stop", "click")],
-)
-def test_nobody_reaches_the_conversation_of_another(shared: Site, elem_id: str, event: str) -> None:
+ANN = "The secret toe of Ann."
+
+
+@pytest.fixture
+def theirs(shared: Site) -> Iterator[tuple[httpx.Client, httpx.Client, str, str]]:
+    """Ann and Bob, and of Ann's the conversation and its answer, whose ids Bob knows."""
     with ExitStack() as clients:
         ann, bob = (clients.enter_context(shared.client()) for _ in range(2))
         ann.get("/")
         bob.get("/")
-        session = f"theirs-{elem_id}"
-        assert "Gout." in ask(ann, "The secret toe of Ann.", session)
+        assert "Gout." in ask(ann, ANN, "theirs")
         rows = shared.app.store._read(  # only here: no owner may list another's conversations
             lambda session: [
-                tuple(row) for row in session.connection().exec_driver_sql("SELECT id, owner FROM conversations")
+                tuple(row)
+                for row in session.connection().exec_driver_sql(
+                    "SELECT conversations.owner, conversations.id, answers.id FROM conversations"
+                    " JOIN answers ON answers.conversation_id = conversations.id ORDER BY answers.created_at"
+                )
             ]
         )
-        conversation_id = rows[-1][0]
-        # Bob knows Ann's conversation and even takes Gradio's session of hers.
-        stolen = press(bob, elem_id, event, [conversation_id], session)
+        assert all(owner.startswith("guest-") for owner, _, _ in rows)
+        yield ann, bob, *rows[-1][1:]
+
+
+@pytest.mark.parametrize(
+    ("event", "action"),
+    [
+        ("go", {"do": "open", "conversation": "CONVERSATION"}),
+        ("go", {"do": "open", "conversation": "CONVERSATION", "answer": "ANSWER"}),
+        ("go", {"do": "show", "answer": "ANSWER"}),
+        ("go", {"do": "edit", "answer": "ANSWER", "question": "Mine?", "context": "", "key": "k"}),
+        ("go", {"do": "regenerate", "answer": "ANSWER"}),
+        ("go", {"do": "continue"}),
+        ("act", {"do": "rename", "conversation": "CONVERSATION", "title": "Bob's", "shown": 1}),
+        ("act", {"do": "delete-conversation", "conversation": "CONVERSATION", "shown": 1}),
+        ("act", {"do": "delete-answer", "answer": "ANSWER", "shown": 1}),
+        ("act", {"do": "thumb", "answer": "ANSWER", "thumb": "down", "reasons": [], "comment": "", "key": ""}),
+    ],
+)
+def test_nobody_reaches_the_conversation_of_another(
+    event: str, action: dict[str, Any], theirs: tuple[httpx.Client, httpx.Client, str, str], shared: Site
+) -> None:
+    ann, bob, conversation_id, answer_id = theirs
+    ids = {"CONVERSATION": conversation_id, "ANSWER": answer_id}
+    filled = {name: ids.get(value, value) if isinstance(value, str) else value for name, value in action.items()}
+    # Bob knows Ann's ids and even takes Gradio's session of hers.
+    stolen = act(bob, event, filled, conversation_id, "theirs")
     assert "secret toe" not in stolen
     assert "Gout." not in stolen
-    assert all(owner.startswith("guest-") for _, owner in rows)
+    assert re.search("There is no such (conversation|answer)", stolen)
+    kept = act(ann, "go", {"do": "open", "conversation": conversation_id}, "", "anns")
+    assert "secret toe" in kept
+    assert "Mine?" not in kept
+    assert 'aria-pressed=\\"true' not in kept
+    assert "Bob's" not in press(ann, "chat-new", "click", ["page"], "anns-new")
+
+
+def test_a_search_finds_only_what_is_ones_own(theirs: tuple[httpx.Client, httpx.Client, str, str]) -> None:
+    ann, bob, _, _ = theirs
+    assert "1 conversation found" in act(ann, "act", {"do": "search", "text": "secret"}, "", "anns")
+    assert "No conversation found" in act(bob, "act", {"do": "search", "text": "secret"}, "", "bobs")
+
+
+@pytest.mark.parametrize("kind", ["md", "json"])
+def test_a_conversation_can_be_had_as_a_file_by_its_owner_alone(
+    kind: str, theirs: tuple[httpx.Client, httpx.Client, str, str], shared: Site
+) -> None:
+    ann, bob, conversation_id, _ = theirs
+    got = ann.get(f"/conversations/{conversation_id}.{kind}")
+    assert got.status_code == 200
+    assert ANN in got.text
+    assert "Gout." in got.text
+    assert got.headers["content-disposition"] == f'attachment; filename="medchat-The-secret-toe-of-Ann.{kind}"'
+    assert got.headers["cache-control"] == "no-store"
+    refused = bob.get(f"/conversations/{conversation_id}.{kind}")
+    assert refused.status_code == 404
+    assert refused.text == "There is no such conversation. Start a new one.\n"
+    with shared.client() as nobody:
+        assert nobody.get(f"/conversations/{conversation_id}.{kind}").status_code == 403
+    assert ann.get(f"/conversations/{conversation_id}.exe").status_code == 404
+
+
+@pytest.mark.parametrize("event", ["act", "go"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "nonsense",
+        "[]",
+        '{"do": "drop-tables"}',
+        '{"do": "__class__"}',
+        '{"do": "open"}',
+        '{"do": "rename"}',
+        '{"do": "search", "text": 5}',
+        '{"do": "more", "shown": "x"}',
+    ],
+)
+def test_nonsense_from_a_page_is_one_clear_line(event: str, sent: str, private: Site) -> None:
+    with private.client() as client:
+        stream = act(client, event, sent, "", f"nonsense-{event}")
+    assert "Reload the page and try again." in stream
+    assert "Something went wrong" not in stream
+
+
+def test_a_thumb_of_another_kind_is_refused(theirs: tuple[httpx.Client, httpx.Client, str, str]) -> None:
+    ann, _, conversation_id, answer_id = theirs
+    action = {"do": "thumb", "answer": answer_id, "thumb": "sideways", "key": ""}
+    assert "Reload the page and try again." in act(ann, "act", action, conversation_id, "anns")
+
+
+def test_a_model_elsewhere_is_asked_only_by_a_page_that_said_so(private: Site) -> None:
+    elsewhere = replace(SPEC, id="far", name="Far", backend="openai", path=None,
+                        endpoint=Endpoint("https://api.example/v1", "m"))  # fmt: skip
+    private.app.catalogue["far"] = elsewhere  # type: ignore[index]
+    with private.client() as client:
+        silent = press(client, "chat-send", "click", ["Toe?", "", "", "p", None, "far", "demo", *OWN], "far-1")
+        told = press(client, "chat-send", "click", ["Toe?", "", "", "p", None, "far", "far", *OWN], "far-2")
+        unknown = press(client, "chat-send", "click", ["Toe?", "", "", "p", None, ["x"], "far", *OWN], "far-3")
+    assert "would send this text to api.example" in silent
+    assert "Gout." not in silent
+    assert "sent to api.example" in told
+    assert "There is no such model here any more." in unknown
 
 
 def test_without_the_cookie_nothing_is_done(shared: Site) -> None:

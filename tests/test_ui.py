@@ -11,8 +11,9 @@ import pytest
 
 from medchat.errors import InvalidInput
 from medchat.grounding import Grounding, Near, Recognised
-from medchat.live import TurnView
+from medchat.records import Sampling
 from medchat.settings import Settings
+from medchat.turns import TurnView
 from medchat.ui import transcript
 from medchat.ui.common import LOCAL_OWNER, counted, duration, handler, owner_of
 from medchat.ui.transcript import Mark, annotate, prose, turn_html
@@ -27,7 +28,7 @@ GROUNDING = Grounding(
     near=(Near("mi", "Myocardial infarction", 0.714), Near("pe", "Pulmonary embolism", 0.004)),
     outside=False,
 )
-VIEW = TurnView("a1", 0, CASE, "", "demo", revision=9, phase="done", complete=True, reasoning="1. Pain.\n2. So it is.",
+VIEW = TurnView("a1", 0, CASE, "", "demo", "Demo", revision=9, phase="done", complete=True, reasoning="1. Pain.\n2. So it is.",
                 solution="Myocardial infarction.", reasoning_ms=1234.0, ttft_ms=40.0, total_ms=2040.0,
                 completion_tokens=101, grounding=GROUNDING)  # fmt: skip
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(1)"> ![x](http://evil.example/x.png) <iframe></iframe>'
@@ -41,7 +42,7 @@ def visible(page: str) -> str:
 @pytest.mark.parametrize("field", ["question", "context", "reasoning", "solution", "error", "note"])
 def test_nothing_that_was_written_becomes_markup(field: str) -> None:
     view = replace(VIEW, phase="failed", **{field: ATTACK})  # type: ignore[arg-type]
-    page = turn_html(view, "Demo")
+    page = turn_html(view)
     tags = {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", page)}
     assert not tags & {"script", "img", "iframe", "a"}
     assert not re.search(r"<[^>]*\son\w+=", page)
@@ -50,7 +51,7 @@ def test_nothing_that_was_written_becomes_markup(field: str) -> None:
 
 def test_names_from_a_model_or_the_knowledge_are_escaped_too() -> None:
     grounding = Grounding((Recognised("x", '"><b>x', 0, 5, False, 1.0),), (Near("y", "<b>y", 0.5),), True, (), "<b>z")
-    page = turn_html(replace(VIEW, grounding=grounding), "<b>Demo</b>")
+    page = turn_html(replace(VIEW, grounding=grounding, model_name="<b>Demo</b>"))
     assert "<b>" not in page
 
 
@@ -71,7 +72,7 @@ def test_marks_count_from_the_beginning_of_the_context() -> None:
 
 def test_a_finding_of_an_earlier_turn_is_listed_but_marks_no_text() -> None:
     found = (Recognised("gout", "gout", -30, -26, False, 1.0),)
-    page = turn_html(replace(VIEW, grounding=Grounding(found, (), False)), "Demo")
+    page = turn_html(replace(VIEW, grounding=Grounding(found, (), False)))
     assert "<mark" not in page
     assert '<li class="mc-present">gout</li>' in page
 
@@ -109,7 +110,7 @@ def test_reasoning_is_open_while_it_runs_and_closed_with_its_duration_afterwards
 
 
 def test_a_stopped_answer_without_a_solution_keeps_its_reasoning_open() -> None:
-    page = turn_html(replace(VIEW, phase="stopped", solution=""), "Demo")
+    page = turn_html(replace(VIEW, phase="stopped", solution=""))
     assert " open>" in page
     assert "Stopped What was written so far is kept." in visible(page)
 
@@ -126,14 +127,23 @@ def test_a_stopped_answer_without_a_solution_keeps_its_reasoning_open() -> None:
 def test_each_state_is_said(phase: str, words: str) -> None:
     error = "The model stopped." if phase == "failed" else ""
     view = replace(VIEW, phase=phase, error=error, complete=False)  # type: ignore[arg-type]
-    assert words in visible(turn_html(view, "Demo"))
+    assert words in visible(turn_html(view))
     assert transcript.status_text(view)
 
 
-def test_small_print_tells_speed_length_and_version() -> None:
+def test_small_print_tells_speed_and_length() -> None:
     # 100 tokens after the first in 2040 - 40 = 2000 ms: 50 tokens/s.
-    words = visible(transcript.small_print(replace(VIEW, version=2, versions=2), "Demo"))
-    assert words == "Demo · first token after 40 ms · 101 tokens · 50 tokens/s · 2.0 s in all · version 2 of 2"
+    words = visible(transcript.small_print(VIEW))
+    assert words == "Demo · first token after 40 ms · 101 tokens · 50 tokens/s · 2.0 s in all"
+
+
+def test_small_print_tells_where_the_text_was_sent_and_which_settings_are_not_the_models_own() -> None:
+    own = Sampling(max_new_tokens=320)
+    view = replace(VIEW, external="api.example", sampling=replace(own, temperature=0.7, seed=3))
+    assert visible(transcript.small_print(view, own)).startswith("Demo · sent to api.example · first token")
+    assert visible(transcript.small_print(view, own)).endswith("2.0 s in all · temperature 0.7 · seed 3")
+    assert "temperature" not in transcript.small_print(replace(view, sampling=own), own)
+    assert "temperature" not in transcript.small_print(view, None)
 
 
 def test_recognised_box_gives_findings_numbers_and_the_verdict() -> None:

@@ -18,7 +18,7 @@ from evaluation.bench.rivals import Bare, Direct, Prompt, Work, server
 from evaluation.run import FittedGrounding
 from evaluation.suites import load_suite
 from medchat.backends import Backends
-from medchat.catalogue import ModelSpec, load_catalogue, resolve
+from medchat.catalogue import Catalogue, ModelSpec
 from medchat.chat import ChatService
 from medchat.errors import InvalidInput, ModelUnavailable
 from medchat.grounding import Grounder
@@ -49,8 +49,10 @@ def measure(model: str, settings: Settings, clients: int, seconds: int, *, large
     large: with random weights of 120 million parameters and the demo's tokenizer instead of the model.
     Raises MedChatError when a part cannot be started or fails.
     """
-    catalogue = load_catalogue()
-    spec = resolve("demo" if large else model, catalogue)
+    spec = Catalogue(settings.models_dir, settings.own_models_file).resolve("demo" if large else model)
+    path = spec.path
+    if spec.backend != "llamacpp" or path is None:
+        raise InvalidInput("This bench compares ways to run one GGUF file; choose a model of llama.cpp.")
     # Models that are not greedy in the app write other answers there than here.
     page_of = None if large or spec.sampling.temperature else spec
     grounder = fitted_or_loaded(settings.data_dir / "cache")
@@ -59,12 +61,12 @@ def measure(model: str, settings: Settings, clients: int, seconds: int, *, large
             settings, data_dir=Path(folder), db="", slots=max(settings.slots, clients), max_auto_continues=0
         )
         if large:
-            path = write_large_model(spec.path, settings.data_dir / "large.gguf")
+            path = write_large_model(path, settings.data_dir / "large.gguf")
             spec = replace(spec, id="large", path=path, sampling=Sampling(max_new_tokens=LARGE_NEW_TOKENS))
         else:
             spec = replace(spec, sampling=Sampling(max_new_tokens=spec.sampling.max_new_tokens))
         examples = load_suite(SUITE).examples
-        work = Work(spec.path, _prompts(spec, examples, grounder), spec.sampling.max_new_tokens,
+        work = Work(path, _prompts(spec, examples, grounder), spec.sampling.max_new_tokens,
                     min(spec.n_ctx, settings.n_ctx), settings.threads)  # fmt: skip
         with _chat(spec, settings, examples, grounder) as ask:
             rows = _one_stream(ask, work, seconds)
@@ -87,6 +89,14 @@ def _prompts(spec: ModelSpec, examples: tuple[Example, ...], grounder: Grounder)
     ]
 
 
+class _Alone(dict[str, ModelSpec]):
+    """The one model that is measured, in the place of the catalogue."""
+
+    def resolve(self, name: str) -> ModelSpec:
+        """The model of this id."""
+        return self[name]
+
+
 @contextmanager
 def _chat(spec: ModelSpec, settings: Settings, examples: tuple[Example, ...], grounder: Grounder) -> Iterator[Asker]:
     """The chat service as the app has it, with a store of its own, as one who asks it."""
@@ -94,7 +104,7 @@ def _chat(spec: ModelSpec, settings: Settings, examples: tuple[Example, ...], gr
     store = Store(settings.db_url)
     backends = Backends(settings.threads, settings.slots, min(spec.n_ctx, settings.n_ctx))
     settings = replace(settings, model=spec.id)
-    service = ChatService(store, {spec.id: spec}, backends.get, FittedGrounding(grounder), settings)
+    service = ChatService(store, _Alone({spec.id: spec}), backends.get, FittedGrounding(grounder), settings)
 
     def ask(number: int) -> Asked:
         example = examples[number % len(examples)]

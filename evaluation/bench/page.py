@@ -26,7 +26,8 @@ class Page:
         config = json.loads(self._get("/config").read())
         send = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "chat-send")
         asks = (d for d in config["dependencies"] if [send, "click"] in [list(target) for target in d["targets"]])
-        self._fn_index = next(d["id"] for d in asks if d["backend_fn"])
+        event = next(d for d in asks if d["backend_fn"])
+        self._fn_index, self._n_fields = event["id"], len(event["inputs"])
 
     def wait_until_grounded(self) -> None:
         """Returns when the server recognises findings; until then it answers more slowly, or without."""
@@ -37,7 +38,8 @@ class Page:
         """See Asker; the first and last token are there when their frame is."""
         session = uuid4().hex
         question = self._questions[number % len(self._questions)]
-        data = [question, "", self._model_id, None, uuid4().hex]
+        data = [question, "", uuid4().hex, session, None, self._model_id, self._model_id]
+        data += [None] * (self._n_fields - len(data))  # settings: the model's own
         order = {
             "data": data,
             "fn_index": self._fn_index,

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
 from medchat.backends.hf_model import HfModel, memory_checked, release_memory
 from medchat.backends.hf_tokens import TextStream
@@ -83,15 +82,18 @@ class Rows:
     def add(self, completion: Completion) -> None:
         """Take over a completion whose prompt has been read."""
         cache, completion.cache = completion.cache, None
-        self.cache = cache if self.cache is None else _joined(self.cache, cache)
         self.completions.append(completion)
+        if self.cache is None:
+            self.cache = cache
+        else:
+            _join(self.cache, cache, max(c.length for c in self.completions))
 
     def keep(self, completions: Sequence[Completion]) -> None:
-        """Go on with these alone."""
+        """Go on with these alone, at least one."""
         if len(completions) == len(self.completions):
             return
         rows = [self.completions.index(completion) for completion in completions]
-        self.cache = _narrowed(self.cache, rows, max(c.length for c in completions)) if completions else None
+        _narrow(self.cache, rows, max(c.length for c in completions))
         self.completions = list(completions)
 
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -252,12 +254,12 @@ class DecodeLoop:
         if width < 1:
             return totals
         n_prompt, n_options = len(completion.prompt), len(options)
-        cache = _narrowed(completion.cache, [0] * n_options, n_prompt)
+        _narrow(completion.cache, [0] * n_options, n_prompt)
         padded = torch.tensor([(option[:-1] + [0] * width)[:width] for option in options])
         lengths = torch.tensor([[len(option) - 1] for option in options])
         mask = torch.cat((torch.ones(n_options, n_prompt, dtype=torch.long), (torch.arange(width) < lengths).long()), 1)
         positions = torch.arange(n_prompt, n_prompt + width).expand(n_options, width)
-        later = self.model.forward(padded, mask, positions, cache, keep=0)  # (B, width, V)
+        later = self.model.forward(padded, mask, positions, completion.cache, keep=0)  # (B, width, V)
         for row, option in enumerate(options):
             if len(option) > 1:
                 scores = torch.log_softmax(later[row, : len(option) - 1].float(), -1)
@@ -293,29 +295,33 @@ def _draw(logits: torch.Tensor, completion: Completion) -> torch.Tensor:
     return names[torch.multinomial(probabilities, 1, generator=completion.random)[0]]
 
 
-def _joined(one: Any, other: Any) -> Any:
-    """Two caches as one of all their rows, the shorter padded on the left."""
-    width = max(one.get_seq_length(), other.get_seq_length())
+def _join(cache: Any, other: Any, width: int) -> None:
+    """Add the rows of another cache; keys and values (B, heads, T, head) become `width` long, padded on the left."""
     with torch.inference_mode():
-        return DynamicCache(
-            [
-                tuple(
-                    torch.cat((_padded(mine, width), _padded(theirs, width))) for mine, theirs in zip(a, b, strict=True)
-                )
-                for a, b in zip(_layers(one), _layers(other), strict=True)
-            ]
-        )
+        for mine, theirs in zip(cache.layers, other.layers, strict=True):
+            if getattr(mine, "keys", None) is not None:
+                mine.keys = torch.cat((_padded(mine.keys, width), _padded(theirs.keys, width)))
+                mine.values = torch.cat((_padded(mine.values, width), _padded(theirs.values, width)))
+            for states, more in zip(_row_states(mine), _row_states(theirs), strict=True):
+                for number, state in states.items():
+                    states[number] = state if state is None else torch.cat((state, more[number]))
 
 
-def _narrowed(cache: Any, rows: Sequence[int], width: int) -> Any:
-    """These rows of a cache, of its columns the last `width`."""
+def _narrow(cache: Any, rows: Sequence[int], width: int) -> None:
+    """Keep these rows, and of keys and values the last `width` columns."""
     with torch.inference_mode():
-        return DynamicCache([tuple(states[list(rows), :, -width:] for states in pair) for pair in _layers(cache)])
+        for layer in cache.layers:
+            if getattr(layer, "keys", None) is not None:
+                layer.keys = layer.keys[list(rows), :, -width:]
+                layer.values = layer.values[list(rows), :, -width:]
+            for states in _row_states(layer):
+                for number, state in states.items():
+                    states[number] = state if state is None else state[list(rows)]
 
 
-def _layers(cache: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Keys and values (B, heads, T, width) of each layer."""
-    return [(layer.keys, layer.values) for layer in cache.layers]
+def _row_states(layer: Any) -> list[dict[int, Any]]:
+    """What a layer of linear attention keeps of each row (B, ...), however long that is; of others nothing."""
+    return [layer.conv_states, layer.recurrent_states] if hasattr(layer, "conv_states") else []
 
 
 def _padded(states: torch.Tensor, width: int) -> torch.Tensor:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from medchat.errors import InvalidInput, ModelUnavailable
+from medchat.errors import ModelUnavailable
 
 CONVERTED = ".converted-"  # begins the name of the folder with the safetensors made of .bin files
 INDEX = "model.safetensors.index.json"
@@ -26,7 +26,8 @@ MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 # Bytes of a weight. Those of 4 and 8 bits come with their scales; what is no matrix of a layer stays at 2.
 PRECISION_BYTES = {"nf4": 0.52, "int8": 1.01, "bf16": 2.0, "fp32": 4.0}
 QUANTISED = ("nf4", "int8")
-ATTENTIONS = {"full_attention", "sliding_attention"}  # the rest keep more than keys and values
+PACKINGS = ("bitsandbytes", "mxfp4")  # of weights, that can be read
+LAYERS = {"full_attention", "sliding_attention", "linear_attention"}  # whose states can be put together in rows
 SAME_WEIGHTS = ("-unsloth-bnb-4bit", "-bnb-4bit", "-bnb-8bit", "-hf")  # other packings of a model are the same base
 
 
@@ -77,13 +78,18 @@ def read_config(folder: Path) -> Any:
             f"The model {shown(folder)!r} has the architecture {kind!r}, which this transformers cannot run;"
             " choose another model."
         ) from error
-    method = str((getattr(config, "quantization_config", None) or {}).get("quant_method", "bitsandbytes"))
-    if method != "bitsandbytes":
-        cannot_run(folder, f"is quantised by {method!r}, and only bitsandbytes can be read here")
+    if packing_of(config) not in ("", *PACKINGS):
+        cannot_run(folder, f"is packed by {packing_of(config)!r}, and only {' and '.join(PACKINGS)} can be read here")
     kinds = set(getattr(config.get_text_config(), "layer_types", None) or ())
-    if config.is_encoder_decoder or not kinds <= ATTENTIONS:
+    if config.is_encoder_decoder or not kinds <= LAYERS:
         cannot_run(folder, f"has the architecture {kind!r}, which cannot be continued here a token at a time")
     return config
+
+
+def packing_of(config: Any) -> str:
+    """How the weights in the folder are quantised already, "" if they are not."""
+    quantisation: Mapping[str, Any] = getattr(config, "quantization_config", None) or {}
+    return str(quantisation.get("quant_method", "bitsandbytes")) if quantisation else ""
 
 
 def empty_model(folder: Path, config: Any) -> torch.nn.Module:
@@ -99,7 +105,7 @@ def empty_model(folder: Path, config: Any) -> torch.nn.Module:
             f"The model {shown(folder)!r} has the architecture {config.model_type!r}, which this transformers cannot"
             " run as a model that writes text; choose another model."
         ) from error
-    if getattr(model, "_is_stateful", False):
+    if getattr(model, "_is_stateful", False) and not getattr(config.get_text_config(), "layer_types", None):
         cannot_run(folder, f"has the architecture {config.model_type!r}, which keeps a state and not keys and values")
     return model
 
@@ -180,7 +186,8 @@ def weight_bytes(folder: Path, files: Sequence[Path], precision: str, *, as_they
     total = 0.0
     for name, tensor in read_tensors(folder, files).items():
         if as_they_are:
-            total += tensor.n_bytes
+            # transformers unpacks the blocks of mxfp4, of 4 bits a weight, to bf16.
+            total += tensor.n_bytes * (4 if name.endswith("_blocks") else 1)
             continue
         count = 1
         for size in tensor.shape:
@@ -220,6 +227,7 @@ def as_safetensors(folder: Path, files: Sequence[Path]) -> Path:
 
 
 def _convert(folder: Path, files: Sequence[Path], target: Path) -> None:
+    shutil.copy(folder / "config.json", target)  # transformers wants one beside the weights
     weight_map: dict[str, str] = {}
     for number, path in enumerate(files, 1):
         state = _read_pickle(folder, path)
@@ -291,19 +299,19 @@ def read_adapter(folder: Path) -> Adapter:
 
 
 def require_base(adapter: Adapter, folder: Path, shapes: Mapping[str, tuple[int, int]]) -> None:
-    """Raise InvalidInput unless the adapter was made for the model in the folder, whose matrices have these shapes.
+    """Raise ModelUnavailable unless the adapter was made for the model in the folder, whose matrices have these shapes.
 
     Models of one family have the same shapes, so the name that the adapter gives its base must fit too.
     """
     made_for = f"The adapter {shown(adapter.path)!r} was made for {adapter.base or 'another model'!r}"
     if any(shapes.get(name) != size for name, size in adapter.shapes.items()):
-        raise InvalidInput(f"{made_for} and does not fit {shown(folder)!r}; choose it together with its base.")
+        raise ModelUnavailable(f"{made_for} and does not fit {shown(folder)!r}; choose it together with its base.")
     known = {_plain_name(folder.name), _plain_name(folder.name.rpartition("--")[2])}
     with suppress(ValueError, IndexError):  # the Hub's own cache: models--owner--name/snapshots/revision
         parts = folder.resolve().parts
         known.add(_plain_name(parts[parts.index("snapshots") - 1].rpartition("--")[2]))
     if adapter.base and _plain_name(Path(adapter.base).name) not in known:
-        raise InvalidInput(
+        raise ModelUnavailable(
             f"{made_for}, and this base is called {shown(folder)!r}; choose it together with its base, or give the"
             " base's folder that name if it is the same model."
         )

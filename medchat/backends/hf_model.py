@@ -5,6 +5,7 @@ Used by the worker process only (hf_worker.py): nothing here may be called from 
 
 import contextlib
 import gc
+import logging
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache, GenerationConfig
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from medchat.backends.hf_files import (
     QUANTISED,
     as_safetensors,
     empty_model,
     matrix_shapes,
+    packing_of,
     read_adapter,
     read_config,
     require_base,
@@ -34,6 +37,7 @@ MIB = 1 << 20
 MARGIN_BYTES = 256 * MIB  # what a forward pass takes, vocabulary, and air for everybody else
 KV_BUDGET_BYTES = 4096 * MIB
 NOMINAL_N_CTX = 8000  # the context with which a model's memory is stated
+logger = logging.getLogger(__name__)
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 
 
@@ -59,8 +63,7 @@ class HfModel:
         config = read_config(path)
         files = weight_files(path)
         self.tokens = Tokens(path)
-        packed = getattr(config, "quantization_config", None) is not None
-        weights = weight_bytes(path, files, precision, as_they_are=packed)
+        weights = weight_bytes(path, files, precision, as_they_are=packing_of(config) != "")
         self.n_ctx = min(n_ctx, context_of(config, n_ctx))
         cell_bytes = cell_bytes_of(config, 4 if precision == "fp32" else 2)
         self.needed_bytes = weights + MARGIN_BYTES + self.n_ctx * cell_bytes
@@ -70,7 +73,7 @@ class HfModel:
                 f" {available_bytes // MIB} MB are free; close other programs or choose a smaller model."
             )
         with memory_checked(self.name):
-            self.model = _load(path, as_safetensors(path, files), config, precision, packed, self.device)
+            self.model = _load(path, as_safetensors(path, files), config, precision, self.device)
         self.tokens.require_fit(self.model.get_input_embeddings().weight.shape[0])
         spare = min(KV_BUDGET_BYTES, available_bytes - weights - MARGIN_BYTES)
         self.cells = max(self.n_ctx, spare // max(1, cell_bytes))
@@ -87,8 +90,7 @@ class HfModel:
     def add_adapter(self, folder: str) -> None:
         """Load an adapter; one that is loaded stays.
 
-        Raises ModelUnavailable when it is damaged or of a kind that cannot be used, InvalidInput when it was made
-        for another base.
+        Raises ModelUnavailable when it is damaged, of a kind that cannot be used, or made for another base.
         """
         if not folder or folder in self._adapters:
             return
@@ -105,6 +107,7 @@ class HfModel:
                 else:
                     self._peft.load_adapter(folder, name)
         except LOAD_ERRORS as error:
+            logger.warning("%s: %s: %s", shown(Path(folder)), type(error).__name__, error)
             raise ModelUnavailable(
                 f"The adapter {shown(Path(folder))!r} is damaged or cannot be used by this version of PEFT;"
                 " choose another adapter."
@@ -155,8 +158,12 @@ class HfModel:
         return logits
 
     def new_cache(self) -> Any:
-        """Empty keys and values; of the layers with a window too they keep all, so that rows can be put together."""
-        return DynamicCache()
+        """Empty states; the layers with a window keep all keys and values too, so that rows can be put together."""
+        cache = DynamicCache(config=self.model.config)
+        cache.layers = [
+            DynamicLayer() if isinstance(layer, DynamicSlidingWindowLayer) else layer for layer in cache.layers
+        ]
+        return cache
 
     def close(self) -> None:
         """Free everything."""
@@ -167,15 +174,14 @@ class HfModel:
 def look(path: Path, adapter: str, precision: str) -> ModelFacts:
     """What the files in a model's folder say of it, and of an adapter for it ("" for none); nothing is loaded.
 
-    Raises ModelUnavailable when it cannot be run, InvalidInput when the adapter was made for another base.
+    Raises ModelUnavailable when it cannot be run, or the adapter was made for another base.
     """
     config = read_config(path)
     files = weight_files(path)
-    packed = getattr(config, "quantization_config", None) is not None
-    weights = weight_bytes(path, files, precision, as_they_are=packed)
+    weights = weight_bytes(path, files, precision, as_they_are=packing_of(config) != "")
     tokens = Tokens(path)
     model = empty_model(path, config)
-    tokens.require_fit(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    tokens.require_fit(model.get_input_embeddings().weight.shape[0])
     if adapter:
         require_base(read_adapter(Path(adapter)), path, matrix_shapes(model))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -218,16 +224,17 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _load(path: Path, source: Path, config: Any, precision: str, packed: bool, device: torch.device) -> Any:
+def _load(path: Path, source: Path, config: Any, precision: str, device: torch.device) -> Any:
     """The model with the weights of the folder `source`, ready to write."""
-    if (packed or precision in QUANTISED) and find_spec("bitsandbytes") is None:
+    packing = packing_of(config)
+    if (packing == "bitsandbytes" or (not packing and precision in QUANTISED)) and find_spec("bitsandbytes") is None:
         raise ModelUnavailable(
             f"Loading {shown(path)!r} in 4 or 8 bits needs bitsandbytes; install it with 'pip install bitsandbytes' or"
             " choose the precision bf16."
         )
     # Where a GPU does not know bf16 the products of 4-bit weights are computed in fp16.
     half = torch.bfloat16 if device.type == "cpu" or torch.cuda.is_bf16_supported() else torch.float16
-    bits = None if packed else _quantisation(precision, half)
+    bits = None if packing else _quantisation(precision, half)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             source,
@@ -243,6 +250,7 @@ def _load(path: Path, source: Path, config: Any, precision: str, packed: bool, d
     except LOAD_ERRORS as error:
         if isinstance(error, torch.OutOfMemoryError) or "t allocate memory" in str(error):
             raise
+        logger.warning("%s: %s: %s", shown(path), type(error).__name__, error)
         raise ModelUnavailable(
             f"The model {shown(path)!r} cannot be loaded: its weights are damaged or do not fit its config.json;"
             " fetch the model again or choose another."

@@ -35,7 +35,7 @@ class _Part(NamedTuple):
 class Tokens:
     """The tokenizer of a model.
 
-    size: one more than the highest token. ends: the tokens that end an answer, as far as the tokenizer knows.
+    ends: the tokens that end an answer, as far as the tokenizer knows.
     has_template: whether it brings a chat template of its own. joins_words: its text is made word by word, from
     all of the words before.
     """
@@ -54,35 +54,44 @@ class Tokens:
             raise ModelUnavailable(
                 f"The model {self.name!r} has no usable tokenizer in its folder; fetch it again or choose another."
             ) from error
-        vocabulary: dict[str, int] = self._tokenizer.get_vocab()
-        if len(vocabulary) <= len(self._tokenizer.added_tokens_decoder):  # made up where no file was found
+        self._vocabulary: dict[str, int] = self._tokenizer.get_vocab()
+        added = self._tokenizer.added_tokens_decoder.values()
+        if len(self._vocabulary) <= len(added):  # made up where no file was found
             raise ModelUnavailable(
                 f"The model {self.name!r} has no tokenizer in its folder; fetch it again or choose another."
             )
-        self.size = max(vocabulary.values()) + 1
-        added = self._tokenizer.added_tokens_decoder.values()
         names = {token.content for token in added if len(token.content) > 1 and not token.content.isspace()}
         self._all = frozenset(names)
         self._harmless = frozenset(token.content for token in added if not token.special) & self._all
         self._added = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or r"(?!)")
         self.ends = {self._tokenizer.eos_token_id, self._tokenizer.pad_token_id}
-        self.ends |= {vocabulary.get(name) for name in TURN_ENDS if name in names - self._harmless}
+        self.ends |= {self._vocabulary.get(name) for name in TURN_ENDS if name in names - self._harmless}
         self.ends.discard(None)
         plain = self._encode("a")
         whole: list[int] = self._tokenizer.encode("a")
         start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
         self._prefix = whole[:start]  # BOS where the tokenizer adds one
-        self._anchor = next(iter(self._all - self._harmless), "")
+        anchors = [token.content for token in added if token.special and not token.rstrip and len(token.content) > 1]
+        self._anchor = self._tokenizer.eos_token if self._tokenizer.eos_token in anchors else next(iter(anchors), "")
         self.joins_words = not self._tokenizer.is_fast
         self.has_template = bool(self._tokenizer.chat_template)
 
     def require_fit(self, rows: int) -> None:
-        """Raise ModelUnavailable when there are tokens without a row in the embedding."""
-        if self.size > rows:
+        """Leave out special tokens without a row in the embedding; where they are needed, or plain ones, it raises.
+
+        A mark for images or for padding may stand behind the last row of a model that never reads it.
+        """
+        template = str(self._tokenizer.chat_template)
+        needed = {self._tokenizer.bos_token, self._tokenizer.eos_token}
+        special = self._all - self._harmless - needed
+        spare = {name for name in special if self._vocabulary[name] >= rows and name not in template}
+        size = max(token for name, token in self._vocabulary.items() if name not in spare) + 1
+        if size > rows:
             raise ModelUnavailable(
-                f"The tokenizer of {self.name!r} does not fit its weights: it has {self.size} tokens and they have"
+                f"The tokenizer of {self.name!r} does not fit its weights: it has {size} tokens and they have"
                 f" {rows}; fetch the model again or choose another."
             )
+        self._all -= spare
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Their text, special tokens written out."""
@@ -137,7 +146,9 @@ class Tokens:
 
     def _chat_parts(self, messages: Sequence[Message], options: Mapping[str, Any]) -> list[_Part]:
         key = secrets.token_hex(16)
-        turns = [(m.role, _behind_mark(m.content, f"{key}.{i}.")) for i, m in enumerate(messages)]
+        turns: list[tuple[str, str]] = [
+            (m.role, _behind_mark(m.content, f"{key}.{i}.")) for i, m in enumerate(messages)
+        ]
         parts: list[_Part] = []
         for position, text in enumerate(re.split(rf"{key}\.(\d+)\.", self._render(turns, options))):
             if position % 2 == 0:

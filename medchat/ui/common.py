@@ -7,7 +7,7 @@ import inspect
 import logging
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,10 +16,12 @@ from uuid import uuid4
 import gradio as gr
 
 from medchat.backends import Backends
-from medchat.catalogue import ModelSpec
+from medchat.catalogue import Catalogue, ModelSpec
 from medchat.chat import ChatService
 from medchat.errors import InvalidInput, MedChatError
+from medchat.hub import Downloads
 from medchat.live import GroundingSource
+from medchat.machine import Machine
 from medchat.settings import LOOPBACK, Settings
 from medchat.store import Store
 
@@ -32,23 +34,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The services behind the tabs.
-
-    models: those that can be chosen, by id; default is one of them.
-    """
+    """The services behind the tabs. default: the model of the catalogue that answers at first."""
 
     settings: Settings
     store: Store
-    models: Mapping[str, ModelSpec]
+    catalogue: Catalogue
     default: ModelSpec
     chat: ChatService
     backends: Backends
     grounding: GroundingSource
+    downloads: Downloads
+    machine: Machine
 
 
 def is_shared(settings: Settings) -> bool:
     """Whether others than the machine's own user can reach the app, directly or through a proxy."""
     return settings.host not in LOOPBACK or bool(settings.allowed_hosts or settings.space_id)
+
+
+def may_manage(app: App, request: gr.Request) -> bool:
+    """Whether the sender of this request may add, fetch and remove models: who is alone with the app may."""
+    return not is_shared(app.settings)
 
 
 def owner_of(settings: Settings, request: gr.Request) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from medchat.settings import ASSETS
-from medchat.ui import chat
+from medchat.ui import chat, models
 from medchat.ui.common import App, static_html
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
@@ -14,21 +14,21 @@ HEADER = (
     '<header class="mc-header"><h1>MedChat</h1>'
     "<p>Medical reasoning, step by step: first how the model reasons, then what it concludes.</p></header>"
 )
-TABS = {"Chat": chat.build}
+SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js")
+OPENED = "() => document.querySelector('#chat-refresh').click()"
 
 
 def build(app: App) -> gr.Blocks:
     """The page with all tabs."""
     with gr.Blocks(title="MedChat", analytics_enabled=False) as page:
         static_html(HEADER, "header")
-        if len(TABS) == 1:
-            for build_tab in TABS.values():
-                build_tab(app, page)
-        else:
-            with gr.Tabs(elem_id="tabs"):
-                for title, build_tab in TABS.items():
-                    with gr.Tab(title, id=title.lower()):
-                        build_tab(app, page)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Chat", id="chat") as chat_item:
+                chat_tab = chat.build(app, page)
+            with gr.Tab("Models", id="models") as models_item:
+                models.build(app, models_item, tabs, chat_tab.model)
+        chat_item.select(None, None, None, js=OPENED)
+        chat_tab.all_models.click(lambda: gr.Tabs(selected="models"), None, tabs, api_visibility="private")
     return page
 
 
@@ -37,7 +37,7 @@ def mount_options() -> dict[str, Any]:
     return {
         "theme": _theme(),
         "css": (ASSETS / "style.css").read_text(encoding="utf-8"),
-        "head": '<script src="/chat.js"></script>',
+        "head": "".join(f'<script src="/{name}"></script>' for name in SCRIPTS),
         "run_history": False,
         "enable_monitoring": False,
         "footer_links": [],

@@ -9,14 +9,24 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from medchat.grounding import Grounding
-from medchat.live import TurnView
 from medchat.prompts import case_text
+from medchat.records import Sampling
+from medchat.turns import ENDED, TurnView
 from medchat.ui.common import counted, duration, escape
+from medchat.ui.controls import answer_controls, question_controls
 
 MarkKind = Literal["present", "denied", "unsupported"]
 
 _STEP = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
 _HALF_STEP = re.compile(r"\n?[ \t]*\d{1,3}[.)]?[ \t]*\Z")
+_SETTINGS = {
+    "temperature": "temperature {:g}",
+    "top_p": "top-p {:g}",
+    "top_k": "top-k {}",
+    "seed": "seed {}",
+    "max_new_tokens": "at most {:,} tokens",
+    "presence_penalty": "presence penalty {:g}",
+}
 _EXPLANATIONS: dict[MarkKind, str] = {
     "present": "recognised: {}",
     "denied": "recognised as denied: {}",
@@ -100,7 +110,10 @@ def recognised_html(grounding: Grounding | None) -> str:
         return ""
     parts = ['<h3 class="mc-title">Recognised in this case</h3>']
     if grounding.outside:
-        parts.append('<p class="mc-badge mc-outside">Outside what I know</p>')
+        parts.append(
+            '<p class="mc-badge mc-outside">Outside what I know</p>'
+            '<p><button type="button" class="mc-link" data-do="knows">See what it knows</button></p>'
+        )
     if grounding.asked_about:
         parts.append(f"<p>Asked about: {escape(grounding.asked_about)}</p>")
     parts.append(_findings("Present", "present", grounding.present))
@@ -145,7 +158,7 @@ def reasoning_html(view: TurnView) -> str:
     is_open = running or not view.solution.strip()
     return (
         f'<details class="mc-reasoning" data-key="{escape(view.answer_id)}"{" open" if is_open else ""}>'
-        f"<summary>{label} {small}</summary>"
+        f'<summary id="reasoning-{view.position}">{label} {small}</summary>'
         f'<div class="mc-body">{prose(text, marks)}{_unsupported_note(view)}</div></details>'
     )
 
@@ -173,7 +186,7 @@ def state_html(view: TurnView) -> str:
         kept = " What was written so far is kept." if view.reasoning or view.solution else ""
         return f'<p class="mc-state"><span class="mc-badge">Stopped</span>{kept}</p>'
     if view.phase == "cut":
-        rest = " Press Continue for the rest." if view.can_continue else ""
+        rest = '<span class="mc-rest"> Press Continue for the rest.</span>' if view.can_continue else ""
         return f'<p class="mc-state"><span class="mc-badge">Cut off</span>{rest}</p>'
     if view.phase == "failed":
         return f'<p class="mc-state mc-failed"><span class="mc-badge">Failed</span> {escape(view.error)}</p>'
@@ -182,9 +195,11 @@ def state_html(view: TurnView) -> str:
     return ""
 
 
-def small_print(view: TurnView, model_name: str) -> str:
-    """Model, time to the first token, length, speed, whole time and version, as far as they are known."""
-    facts = [escape(model_name)]
+def small_print(view: TurnView, own: Sampling | None = None) -> str:
+    """Model, where the text was sent, times, length, speed, and settings that are not the model's own."""
+    facts = [escape(view.model_name or view.model_id)]
+    if view.external:
+        facts.append(f'<span class="mc-external">sent to {escape(view.external)}</span>')
     if view.ttft_ms is not None:
         facts.append(f"first token after {duration(view.ttft_ms)}")
     if view.completion_tokens:
@@ -193,29 +208,37 @@ def small_print(view: TurnView, model_name: str) -> str:
         facts.append(f"{view.tokens_per_s:,.0f} tokens/s")
     if view.total_ms is not None:
         facts.append(f"{duration(view.total_ms)} in all")
-    if view.versions > 1:
-        facts.append(f'<span class="mc-version">version {view.version} of {view.versions}</span>')
+    facts += _other_settings(view.sampling, own)
     return f'<p class="mc-small mc-print">{" · ".join(facts)}</p>'
 
 
-def turn_html(view: TurnView, model_name: str) -> str:
-    """One question with its answer."""
+def _other_settings(sampling: Sampling | None, own: Sampling | None) -> list[str]:
+    if sampling is None or own is None:
+        return []
+    values = {name: getattr(sampling, name) for name in _SETTINGS}
+    return [_SETTINGS[name].format(value) for name, value in values.items() if value != getattr(own, name)]
+
+
+def turn_html(view: TurnView, own: Sampling | None = None) -> str:
+    """One question with its answer. own: how its model samples by itself, None when it is gone."""
     number = view.position + 1
     note = f'<p class="mc-note">{escape(view.note)}</p>' if view.note else ""
     answer = f"{note}{reasoning_html(view)}{solution_html(view)}{state_html(view)}"
-    print_ = "" if view.phase == "waiting" else small_print(view, model_name)
-    continues = " data-continues" if view.can_continue else ""
+    print_ = "" if view.phase == "waiting" else small_print(view, own)
+    several = " data-versions" if view.versions > 1 and view.phase in ENDED else ""
     return (
-        f'<article class="mc-turn" data-phase="{escape(view.phase)}"{continues} data-answer="{escape(view.answer_id)}">'
+        f'<article class="mc-turn" id="turn-{view.position}" tabindex="-1" data-phase="{escape(view.phase)}"{several} '
+        f'data-answer="{escape(view.answer_id)}" aria-label="Question {number}">'
         f'<h2 class="mc-vh">Question {number}</h2>'
-        f"{case_html(view)}{recognised_html(view.grounding)}"
-        f'<div class="mc-answer">{answer}{print_}</div></article>'
+        f'<div class="mc-asked">{case_html(view)}{question_controls(view)}</div>{recognised_html(view.grounding)}'
+        f'<div class="mc-answer">{answer}{print_}{answer_controls(view)}</div></article>'
     )
 
 
-def status_html(text: str) -> str:
-    """A line that screen readers speak when it changes."""
-    return f'<p role="status" aria-live="polite" class="mc-vh">{escape(text)}</p>'
+def status_html(text: str, conversation_id: str = "") -> str:
+    """A line that screen readers speak when it changes; the page's address follows its conversation."""
+    key = escape(conversation_id)
+    return f'<p role="status" aria-live="polite" class="mc-vh" data-conversation="{key}">{escape(text)}</p>'
 
 
 def status_text(view: TurnView) -> str:
