@@ -435,6 +435,7 @@ def test_nothing_serious_for_axe_in_what_opens(scheme: str, site: Site, watched:
     choose_model(page, "Quick")
     answered(page, "A red toe.")
     page.get_by_role("button", name="Regenerate answer 1").click()
+    expect(page.locator("#chat-live .mc-version .mc-count")).to_have_text("Version 2 of 2")
     shows(page, "done")
     page.get_by_role("button", name="Poor answer").click()
     page.get_by_role("button", name="Unsafe").click()

@@ -57,7 +57,7 @@ class HfModel:
         """
         self.path = path
         self.name = shown(path)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
             available_bytes = torch.cuda.mem_get_info()[0]
         config = read_config(path)
@@ -78,10 +78,10 @@ class HfModel:
         spare = min(KV_BUDGET_BYTES, available_bytes - weights - MARGIN_BYTES)
         self.cells = max(self.n_ctx, spare // max(1, cell_bytes))
         self.ends = self.tokens.ends | _ends(path, self.model.config)
-        n_params = sum(shape[0] * shape[1] for shape in matrix_shapes(self.model).values())
+        self._shapes = matrix_shapes(self.model)
+        n_params = sum(rows * columns for rows, columns in self._shapes.values())
         on_gpu = self.device.type == "cuda"
         self.chunk = 512 if on_gpu else 128 if n_params < 250e6 else 64 if n_params < 1e9 else 32
-        self._shapes = matrix_shapes(self.model)
         self._peft: Any = None
         self._adapters: dict[str, str] = {}  # PEFT's name of each adapter by its folder
         self._n_adapters = 0
