@@ -18,11 +18,12 @@
     const kind = one("#models-kind")?.value;
     const fits = one("#models-fits")?.checked;
     const cards = all("#models-list .mc-model");
-    cards.forEach(({ dataset, hidden }, at) => {
-      const wanted = sought.every((word) => dataset.words.includes(word)) && (!kind || dataset.kind === kind) && (!fits || dataset.fits === "true");
-      if (hidden === wanted) cards[at].hidden = !wanted;
+    const show = (element, wanted) => { if (element.hidden === wanted) element.hidden = !wanted; }; // writing it again would be seen as news
+    cards.forEach((model) => {
+      const { words, ...is } = model.dataset;
+      show(model, sought.every((word) => words.includes(word)) && (!kind || is.kind === kind) && (!fits || is.fits === "true"));
     });
-    all("#models-list section").forEach((section) => { section.hidden = !one(".mc-model:not([hidden])", section); });
+    all("#models-list section").forEach((section) => show(section, one(".mc-model:not([hidden])", section) !== null));
     const number = cards.filter(({ hidden }) => !hidden).length;
     const told = !cards.length ? "" : number ? `${number} of ${cards.length} models` : "No model is like that. Change the search or the filters.";
     if (one("#models-count") && one("#models-count").textContent !== told) one("#models-count").textContent = told;
