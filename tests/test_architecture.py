@@ -39,8 +39,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "medchat.backends.llamacpp": (*GROUND, *PLAIN, "medchat.backends.worker"),
     "medchat.backends.hf_local": (*GROUND, *PLAIN, "medchat.backends.worker"),
     "medchat.backends.hf_*": (*GROUND, *PLAIN, "medchat.backends.hf_*"),
-    "medchat.backends.openai_api": (*GROUND, *PLAIN, "medchat.backends.openai_protocol", "medchat.backends.server_errors"),
-    "medchat.backends.openai_protocol": (*GROUND, *PLAIN, "medchat.backends.server_errors"),
+    "medchat.backends.openai_*": (
+        *GROUND, *PLAIN, "medchat.backends.openai_protocol", "medchat.backends.server_errors",
+    ),
     "medchat.backends.engine": (*GROUND, *PLAIN, "medchat.backends.decoding", "medchat.backends.gguf_*"),
     "medchat.backends.decoding": (*GROUND, *PLAIN, "medchat.backends.gguf_model"),
     "medchat.backends.gguf_model": (*GROUND, *PLAIN, "medchat.backends.gguf_weights"),

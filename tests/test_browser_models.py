@@ -202,7 +202,7 @@ def test_a_slow_download_shows_its_progress_is_cancelled_and_goes_on(place: Plac
     expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]\d?$"))
     expect(fetched.locator(".mc-download")).to_have_text(re.compile(r"\d\.\d MB of \d\.\d MB · \d\.\d MB/s"))
     expect(fetched.get_by_role("button", name="Cancel")).to_be_focused()
-    page.get_by_role("tab", name="Chat").click()
+    use(page, "demo")
     ask(page, "What is gout?")  # while it goes on
     shows(page, "done")
     page.get_by_role("tab", name="Models").click()

@@ -28,9 +28,11 @@ GROUNDING = Grounding(
     near=(Near("mi", "Myocardial infarction", 0.714), Near("pe", "Pulmonary embolism", 0.004)),
     outside=False,
 )
-VIEW = TurnView("a1", 0, CASE, "", "demo", "Demo", revision=9, phase="done", complete=True, reasoning="1. Pain.\n2. So it is.",
-                solution="Myocardial infarction.", reasoning_ms=1234.0, ttft_ms=40.0, total_ms=2040.0,
-                completion_tokens=101, grounding=GROUNDING)  # fmt: skip
+VIEW = TurnView(
+    "a1", 0, CASE, "", "demo", "Demo", revision=9, phase="done", complete=True, reasoning="1. Pain.\n2. So it is.",
+    solution="Myocardial infarction.", reasoning_ms=1234.0, ttft_ms=40.0, total_ms=2040.0, completion_tokens=101,
+    grounding=GROUNDING,
+)  # fmt: skip
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(1)"> ![x](http://evil.example/x.png) <iframe></iframe>'
 
 

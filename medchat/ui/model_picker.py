@@ -7,12 +7,19 @@ from medchat.errors import NotFound
 from medchat.knowledge import load_knowledge
 from medchat.language import language_name
 from medchat.machine import kind_of, size
+from medchat.settings import secret
 from medchat.ui.common import App, counted, escape
 
 
 def choices(app: App) -> list[tuple[str, str]]:
-    """Label and id of each model that answers without being fetched first."""
-    return [(label(spec), spec.id) for spec in app.catalogue.values() if spec.is_here]
+    """Label and id of each model that answers as things are: it is here, or on a server whose key is set."""
+    return [(label(spec), spec.id) for spec in app.catalogue.values() if spec.is_here and not missing_key(spec)]
+
+
+def missing_key(spec: ModelSpec) -> str:
+    """The environment variable that must hold a server's key and is not set; "" when none is missing."""
+    variable = spec.endpoint.key_variable if spec.endpoint else ""
+    return variable if variable and not secret(variable) else ""
 
 
 def label(spec: ModelSpec) -> str:
