@@ -2,6 +2,7 @@
 // the keyboard's focus is not lost with what a new frame replaces, and the address names the conversation.
 (() => {
   const openness = new Map();
+  const tabPlaces = new Map();
   let following = true;
   let focusedId = null;
   let revealed = null;
@@ -102,6 +103,15 @@
     event.preventDefault(); // it would leave the page
     turn.querySelector(`.mc-version .mc-${event.key === "ArrowLeft" ? "previous" : "next"}`)?.click();
   });
+
+  // Each tab is shown where its reader left it.
+  document.addEventListener("click", (event) => {
+    const tab = event.target.closest("#tabs [role=tab]");
+    const shownTab = document.querySelector("#tabs [role=tab][aria-selected=true]");
+    if (!tab || tab === shownTab) return;
+    tabPlaces.set(shownTab?.textContent, window.scrollY);
+    setTimeout(() => window.scrollTo({ top: tabPlaces.get(tab.textContent) ?? 0 }), 50);
+  }, { capture: true });
 
   document.addEventListener("keydown", (event) => {
     if (event.target === field() && event.key === "Enter" && !event.shiftKey) following = true;

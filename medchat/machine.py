@@ -3,6 +3,7 @@
 import functools
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import psutil
@@ -57,6 +58,12 @@ def largest_gb(listed: str) -> float:
     """The largest of the sizes that nvidia-smi lists, in MiB, one a line; 0.0 when there is none."""
     sizes = [int(line) for line in listed.split() if line.isascii() and line.isdigit()]
     return max(sizes, default=0) * 1024**2 / GB
+
+
+def free_disk_gb(folder: Path) -> float:
+    """Room on the disk on which the folder is, or would be."""
+    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    return shutil.disk_usage(there).free / GB
 
 
 def fit(spec: ModelSpec, machine: Machine, free_disk_gb: float) -> Fit:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +77,7 @@ def _catalogue(settings: Settings) -> Catalogue:
 def _list(args: Arguments, settings: Settings) -> None:
     catalogue = _catalogue(settings)
     default = catalogue.resolve(settings.model)
-    here, free_gb = machine.this_machine(), _free_gb(settings.models_dir)
+    here, free_gb = machine.this_machine(), machine.free_disk_gb(settings.models_dir)
     rows = [_described(spec, default, machine.fit(spec, here, free_gb)) for spec in catalogue.values()]
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -112,12 +111,6 @@ def _described(spec: ModelSpec, default: ModelSpec, fit: machine.Fit) -> dict[st
         "state": fit.state,
         "fits": fit.words,
     }
-
-
-def _free_gb(folder: Path) -> float:
-    """Room on the disk on which the folder is, or would be."""
-    there = next(place for place in (folder, *folder.parents) if place.is_dir())
-    return shutil.disk_usage(there).free / machine.GB
 
 
 def _add(args: Arguments, settings: Settings) -> None:
@@ -226,6 +219,8 @@ def _watch(spec: ModelSpec, downloads: Downloads) -> None:
         print(file=sys.stderr)
     if status and status.state != "done":
         raise DownloadFailed(status.error)
+    if status and (line := _progress(spec, status)) != shown:
+        print(line, file=sys.stderr)
 
 
 def _progress(spec: ModelSpec, status: Download) -> str:

@@ -65,7 +65,7 @@ def compose(settings: Settings) -> App:
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
     downloads = Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
-    return App(settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine())
+    return App(settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine)
 
 
 def health(app: App) -> dict[str, str]:

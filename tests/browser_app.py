@@ -85,7 +85,7 @@ def compose(settings: Settings) -> App:
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
     downloads = Downloads(settings.models_dir, lambda: "", endpoint="http://127.0.0.1:9")
-    return App(settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine())
+    return App(settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine)
 
 
 def main(port: str, data_dir: str) -> None:

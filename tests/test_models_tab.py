@@ -17,7 +17,7 @@ from medchat.catalogue import UNFINISHED, Catalogue, Endpoint, HubSource, ModelS
 from medchat.errors import DownloadFailed, InvalidInput
 from medchat.formats import FORMATS
 from medchat.hub import Download
-from medchat.machine import Fit, Machine, fit
+from medchat.machine import Fit, Machine, fit, free_disk_gb
 from medchat.records import Sampling
 from medchat.settings import Settings
 from medchat.ui import model_cards, model_form, models
@@ -25,7 +25,7 @@ from medchat.ui.common import App
 from medchat.ui.found_models import unlisted
 from medchat.ui.model_cards import Card, card_html, list_html, progress_html
 from medchat.ui.model_form import Typed
-from medchat.ui.models_handlers import Handlers, Pace, Updates, free_disk_gb
+from medchat.ui.models_handlers import Handlers, Pace, Updates
 
 MACHINE = Machine(memory_gb=16.0, gpu_memory_gb=0.0, free_gb=8.0)
 SPEC = ModelSpec(
@@ -132,8 +132,12 @@ def test_each_model_stands_in_its_group_with_a_verdict_in_words(spec: ModelSpec,
 
 
 def test_a_server_says_whether_its_key_is_set_and_never_the_key() -> None:
-    assert "HOST_KEY, not set" in visible(card_html(card(SERVED)))
-    assert "HOST_KEY, set" in visible(card_html(card(SERVED, has_key=True)))
+    without, with_key = card_html(card(SERVED, has_key=False)), card_html(card(SERVED))
+    assert "HOST_KEY, not set" in visible(without)
+    assert "set HOST_KEY to a key and start MedChat again" in visible(without)
+    assert "model-use" not in without
+    assert "HOST_KEY, set" in visible(with_key)
+    assert "model-use" in with_key
 
 
 def test_the_page_with_a_gated_models_terms_is_named_as_text_and_nothing_is_fetched_from_it() -> None:
@@ -272,7 +276,7 @@ class Tab:
         self.catalogue = Catalogue(self.settings.models_dir, self.settings.own_models_file)
         self.downloads, self.backends = FakeDownloads(), FakeBackends()
         app = cast(App, SimpleNamespace(
-            settings=self.settings, catalogue=self.catalogue, default=self.catalogue.default, machine=MACHINE,
+            settings=self.settings, catalogue=self.catalogue, default=self.catalogue.default, machine=lambda: MACHINE,
             downloads=self.downloads, backends=self.backends,
         ))  # fmt: skip
         with gr.Blocks():

@@ -84,7 +84,7 @@ def app_in(folder: Path, delay_s: float = 0.0, **settings: Any) -> App:
     shelf = Shelf(demo=SPEC)
     chat = ChatService(store, shelf, lambda spec: backend, NoGrounding(), made)
     downloads = Downloads(made.models_dir, lambda: "")
-    return App(made, store, shelf, SPEC, chat, OneBackend(), NoGrounding(), downloads, this_machine())  # type: ignore[arg-type]
+    return App(made, store, shelf, SPEC, chat, OneBackend(), NoGrounding(), downloads, this_machine)  # type: ignore[arg-type]
 
 
 @contextmanager

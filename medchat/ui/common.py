@@ -44,7 +44,7 @@ class App:
     backends: Backends
     grounding: GroundingSource
     downloads: Downloads
-    machine: Machine
+    machine: Callable[[], Machine]
 
 
 def is_shared(settings: Settings) -> bool:

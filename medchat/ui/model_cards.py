@@ -37,7 +37,7 @@ FILTERS = (
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A model as it is here. fault: why what was asked of it failed. has_key: whether its server's key is set.
+    """A model as it is here. fault: why what was asked of it failed. has_key: whether no key of its server is missing.
 
     managed: whether the reader may fetch and remove models. is_default: it answers at first, and so it stays.
     """
@@ -46,7 +46,7 @@ class Card:
     fit: Fit
     download: Download | None = None
     fault: str = ""
-    has_key: bool = False
+    has_key: bool = True
     managed: bool = False
     is_default: bool = False
 
@@ -231,7 +231,7 @@ def _terms(card: Card) -> str:
 def _buttons(card: Card) -> str:
     spec = card.spec
     buttons = []
-    if spec.is_here:
+    if spec.is_here and card.has_key:
         buttons.append(_button("model-use", "Use in chat", spec, "mc-primary"))
     elif card.managed and card.is_fetched:
         buttons.append(_button("model-cancel", "Cancel", spec))
@@ -240,6 +240,9 @@ def _buttons(card: Card) -> str:
     if card.managed and spec.own and not card.is_default:
         buttons.append(_button("model-remove", "Remove", spec))
     row = f'<div class="mc-form-buttons">{"".join(buttons)}</div>' if buttons else ""
+    if spec.endpoint and not card.has_key:
+        variable = escape(spec.endpoint.key_variable)
+        row += f'<p class="mc-small">To use it, set <code>{variable}</code> to a key and start MedChat again.</p>'
     if card.group == "download" and not card.managed:
         command = f"python -m medchat models fetch {spec.id}"
         row += f'<p class="mc-small">Who runs this MedChat can fetch it: <code>{escape(command)}</code></p>'

@@ -1,10 +1,8 @@
 """What the Models tab does: each handler reads values, calls one service and gives what is to be shown."""
 
-import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -13,8 +11,7 @@ import gradio as gr
 from medchat import own_models
 from medchat.catalogue import ModelSpec
 from medchat.errors import DownloadFailed, InvalidInput, MedChatError
-from medchat.machine import GB, fit
-from medchat.settings import secret
+from medchat.machine import fit, free_disk_gb
 from medchat.ui import model_cards, model_form, model_picker
 from medchat.ui.actions import OUT_OF_DATE, read_action
 from medchat.ui.common import App, handler, may_manage
@@ -96,6 +93,8 @@ class Handlers:
         spec = model_picker.spec_of(self._app, read_action(sent).text("model"))
         if not spec.is_here:
             raise InvalidInput(f"{spec.name} is not here yet; download it first.")
+        if variable := model_picker.missing_key(spec):
+            raise InvalidInput(f"{spec.name} needs a key: set {variable} in the environment and start MedChat again.")
         self._look_at(spec)
         return gr.Tabs(selected="chat"), gr.Dropdown(model_picker.choices(self._app), value=spec.id)
 
@@ -205,7 +204,7 @@ class Handlers:
         cards = [self._card(spec, free_gb, managed, (faults or {}).get(spec.id, "")) for spec in app.catalogue.values()]
         running = next((card.spec.id for card in cards if card.is_fetched), "")
         return {
-            tab.machine: model_cards.machine_html(app.machine, free_gb, app.settings.models_dir),
+            tab.machine: model_cards.machine_html(app.machine(), free_gb, app.settings.models_dir),
             tab.list: model_cards.list_html(cards),
             tab.progress: "",
             tab.watched: running,
@@ -213,9 +212,9 @@ class Handlers:
         }
 
     def _card(self, spec: ModelSpec, free_gb: float, managed: bool, fault: str) -> Card:
-        has_key = bool(spec.endpoint and spec.endpoint.key_variable and secret(spec.endpoint.key_variable))
+        has_key = not model_picker.missing_key(spec)
         return Card(
-            spec, fit(spec, self._app.machine, free_gb), self._app.downloads.status(spec.id), fault, has_key, managed,
+            spec, fit(spec, self._app.machine(), free_gb), self._app.downloads.status(spec.id), fault, has_key, managed,
             is_default=spec.id == self._app.default.id,
         )  # fmt: skip
 
@@ -225,9 +224,3 @@ class Handlers:
             return ""
         speed = self._pace.bytes_per_s(spec.id, download.done_bytes, time.monotonic())
         return model_cards.progress_news(spec, model_cards.progress_html(spec, download, speed))
-
-
-def free_disk_gb(folder: Path) -> float:
-    """Room on the disk on which the folder is, or would be."""
-    there = next(place for place in (folder, *folder.parents) if place.is_dir())
-    return shutil.disk_usage(there).free / GB
