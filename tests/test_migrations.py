@@ -13,8 +13,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from medchat.errors import StoreError, StoreTooNew
-from medchat.store import ModelRecord, Store, migrate, selected_path
+from medchat.errors import NotFound, StoreError, StoreTooNew
+from medchat.store import ModelRecord, RatingForm, Store, migrate, selected_path
 from medchat.store.connection import open_engine
 from medchat.store.tables import Base
 
@@ -65,6 +65,87 @@ INSERT INTO answers VALUES (
     20.0, '', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:06.000000', 'k1'
 );
 """
+
+# The same of version 0002: a tree with a branch that was hidden, and thumbs.
+VERSION_0002 = (
+    """
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO alembic_version VALUES ('0002');
+CREATE TABLE models (
+    id TEXT NOT NULL, name TEXT NOT NULL, base TEXT NOT NULL, revision TEXT NOT NULL, adapter_hash TEXT NOT NULL,
+    format TEXT NOT NULL, created_at DATETIME NOT NULL, CONSTRAINT pk_models PRIMARY KEY (id)
+);
+CREATE TABLE questions (
+    id TEXT NOT NULL, context TEXT NOT NULL, question TEXT NOT NULL, created_at DATETIME NOT NULL,
+    CONSTRAINT pk_questions PRIMARY KEY (id)
+);
+CREATE TABLE conversations (
+    id TEXT NOT NULL, owner TEXT NOT NULL, title TEXT NOT NULL, model_id TEXT NOT NULL, created_at DATETIME NOT NULL,
+    updated_at DATETIME NOT NULL, hidden_at DATETIME, CONSTRAINT pk_conversations PRIMARY KEY (id),
+    CONSTRAINT fk_conversations_model_id FOREIGN KEY(model_id) REFERENCES models (id)
+);
+CREATE INDEX ix_conversations_owner_updated_at ON conversations (owner, updated_at);
+CREATE TABLE answers (
+    id TEXT NOT NULL, question_id TEXT NOT NULL, context TEXT NOT NULL, question TEXT NOT NULL, conversation_id TEXT,
+    position INTEGER, version INTEGER NOT NULL, model_id TEXT NOT NULL, status TEXT NOT NULL, raw TEXT NOT NULL,
+    reasoning TEXT NOT NULL, solution TEXT NOT NULL, complete BOOLEAN NOT NULL, finish_reason TEXT, error TEXT NOT NULL,
+    prompt JSON, sampling JSON, seed BIGINT, answer_format TEXT NOT NULL, grounding JSON, origin TEXT NOT NULL,
+    route JSON, prompt_tokens INTEGER, completion_tokens INTEGER, ttft_ms DOUBLE, reasoning_ms DOUBLE, total_ms DOUBLE,
+    note TEXT NOT NULL, created_at DATETIME NOT NULL, updated_at DATETIME NOT NULL, save_key TEXT, parent_id TEXT,
+    selected_at DATETIME NOT NULL, hidden_at DATETIME,
+    CONSTRAINT pk_answers PRIMARY KEY (id),
+    CONSTRAINT fk_answers_model_id FOREIGN KEY(model_id) REFERENCES models (id),
+    CONSTRAINT fk_answers_question_id FOREIGN KEY(question_id) REFERENCES questions (id),
+    CONSTRAINT uq_answers_save_key UNIQUE (save_key),
+    CONSTRAINT uq_answers_conversation_id_position_version UNIQUE (conversation_id, position, version),
+    CONSTRAINT fk_answers_conversation_id FOREIGN KEY(conversation_id) REFERENCES conversations (id),
+    CONSTRAINT fk_answers_parent_id FOREIGN KEY(parent_id) REFERENCES answers (id)
+);
+CREATE INDEX ix_answers_status ON answers (status);
+CREATE INDEX ix_answers_question_id ON answers (question_id);
+CREATE INDEX ix_answers_parent_id ON answers (parent_id);
+CREATE INDEX ix_answers_conversation_id_hidden_at_position ON answers (conversation_id, hidden_at, position);
+CREATE TABLE search_texts (
+    id TEXT NOT NULL, conversation_id TEXT NOT NULL, text TEXT NOT NULL, CONSTRAINT pk_search_texts PRIMARY KEY (id),
+    CONSTRAINT fk_search_texts_conversation_id FOREIGN KEY(conversation_id) REFERENCES conversations (id)
+);
+CREATE INDEX ix_search_texts_conversation_id ON search_texts (conversation_id);
+CREATE TABLE thumbs (
+    id TEXT NOT NULL, owner TEXT NOT NULL, answer_id TEXT NOT NULL, thumb TEXT NOT NULL, reasons JSON NOT NULL,
+    comment TEXT NOT NULL, created_at DATETIME NOT NULL, supersedes TEXT, save_key TEXT,
+    CONSTRAINT pk_thumbs PRIMARY KEY (id),
+    CONSTRAINT fk_thumbs_answer_id FOREIGN KEY(answer_id) REFERENCES answers (id),
+    CONSTRAINT fk_thumbs_supersedes FOREIGN KEY(supersedes) REFERENCES thumbs (id),
+    CONSTRAINT uq_thumbs_supersedes UNIQUE (supersedes),
+    CONSTRAINT uq_thumbs_save_key UNIQUE (save_key)
+);
+CREATE INDEX ix_thumbs_answer_id ON thumbs (answer_id);
+INSERT INTO models VALUES ('demo', 'Demo', 'llama', 'r7', 'abc', 'think', '2026-01-02 03:04:05.000000');
+INSERT INTO questions VALUES ('f00d', '', 'Why the fever?', '2026-01-02 03:04:05.000000');
+INSERT INTO conversations VALUES
+    ('c1', 'ada', 'Fever', 'demo', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000', NULL);
+INSERT INTO search_texts VALUES ('c1', 'c1', 'fever');
+"""
+    + "".join(
+        f"""
+INSERT INTO answers VALUES (
+    '{id}', 'f00d', '', 'Why the fever?', 'c1', {position}, {version}, 'demo', 'done', 'So {id}.', '', 'So {id}.', 1,
+    'stop', '', NULL, NULL, 7, 'think', NULL, 'chat', NULL, 12, 5, 4.0, 10.0, 20.0, '', '2026-01-02 03:04:05.000000',
+    '2026-01-02 03:04:06.000000', 'key of {id}', {parent}, '2026-01-02 03:04:05.000000', {hidden}
+);"""
+        for id, position, version, parent, hidden in (
+            ("a1", 0, 1, "NULL", "NULL"),
+            ("a2", 1, 1, "'a1'", "NULL"),
+            ("a3", 1, 2, "'a1'", "'2026-01-03 03:04:05.000000'"),
+        )
+    )
+    + """
+INSERT INTO thumbs VALUES ('t1', 'ada', 'a2', 'up', '["clear"]', '', '2026-01-02 05:00:00.000000', NULL, 'k1');
+INSERT INTO thumbs VALUES ('t2', 'ada', 'a2', 'down', '[]', 'No.', '2026-01-02 06:00:00.000000', 't1', 'k2');
+"""
+)
 
 # A migration of a later MedChat: a new column of a table that others refer to, which SQLite makes anew for it.
 LATER = f"""
@@ -221,6 +302,43 @@ def test_a_conversation_of_the_first_version_becomes_a_tree(tmp_path: Path) -> N
         "answers"
     ]
     assert store.delete_conversation("ada", "c2") == "deleted"
+
+
+@pytest.mark.parametrize(
+    ("statements", "model"), [(VERSION_0001, ("", "", "")), (VERSION_0002, ("llama", "r7", "abc"))]
+)
+def test_answers_of_older_versions_say_whose_they_are_and_what_the_model_was(
+    tmp_path: Path, statements: str, model: tuple[str, str, str]
+) -> None:
+    file = tmp_path / "medchat.db"
+    url = make(file, statements)
+
+    migrate.upgrade(url, tmp_path / "backups")
+
+    store = Store(url)
+    answer = store.answer_to_judge("ada", "a1")
+    assert (answer.owner, answer.base, answer.revision, answer.adapter_hash) == ("ada", *model)
+    with pytest.raises(NotFound):
+        store.answer_to_judge("bob", "a1")
+    store.add_rating("ada", "a1", RatingForm("clinical-3", 1, {}), "k1")
+    assert store.delete_conversation("ada", "c1") == "hidden"
+
+
+def test_a_database_of_the_second_version_keeps_its_tree_and_its_thumbs(tmp_path: Path) -> None:
+    file = tmp_path / "medchat.db"
+    url = make(file, VERSION_0002)
+
+    migrate.upgrade(url, tmp_path / "backups")
+
+    store = Store(url)
+    assert [(a.id, a.parent_id) for a in selected_path(store.answers_of("ada", "c1"))] == [("a1", None), ("a2", "a1")]
+    thumb = store.thumbs_of("ada", "c1")["a2"]
+    assert (thumb.thumb, thumb.comment, thumb.supersedes) == ("down", "No.", "t1")
+    assert values(file, "SELECT id FROM answers WHERE hidden_at IS NOT NULL") == ["a3"]
+    assert values(file, "SELECT * FROM pragma_foreign_key_check") == []
+    assert values(file, "SELECT \"table\" FROM pragma_foreign_key_list('answers') WHERE \"from\" = 'parent_id'") == [
+        "answers"
+    ]
 
 
 def test_an_older_database_is_backed_up_and_then_migrated(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Search: every word, anywhere in the owner's own conversations, quickly."""
 
-import random
 import statistics
 import time
 from collections.abc import Iterator
@@ -8,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
-from stores import answered, begin, finish, new_store
+from stores import answered, begin, fill, finish, new_store
 
 from medchat.errors import InvalidInput
 from medchat.store import Store
-from medchat.store.tables import Answer, Conversation, Question, SearchText, new_id, now
 
 
 @pytest.fixture
@@ -147,44 +144,13 @@ def test_a_search_that_is_too_long_is_refused(store: Store) -> None:
         store.search_conversations("ada", "x" * 301)
 
 
-def fill(store: Store, conversations: int, turns: int) -> list[str]:
-    """Puts conversations of Ada's with answers of 2,000 characters into the store; returns the words used."""
-    rng = random.Random(3)
-    words = ["".join(rng.choices("abcdefghijklmnoprstuvwyzäé", k=rng.randint(3, 11))) for _ in range(5000)]
-
-    def text(n_chars: int) -> str:
-        return " ".join(rng.choices(words, k=n_chars // 7))[:n_chars]
-
-    rows: dict[Any, list[dict[str, Any]]] = {Conversation: [], Question: [], Answer: [], SearchText: []}
-    same = {
-        "context": "", "model_id": "demo", "status": "done", "complete": True, "error": "", "note": "", "version": 1,
-        "answer_format": "think", "origin": "chat", "prompt": [{"role": "user", "content": "x" * 4000}],
-    }  # fmt: skip
-    for n in range(conversations):
-        talk, parent = new_id(), None
-        rows[Conversation].append({"id": talk, "owner": "ada", "title": f"Talk {n}", "model_id": "demo"})
-        rows[SearchText].append({"id": talk, "conversation_id": talk, "text": f"talk {n}"})
-        for position in range(turns):
-            answer, question, reasoning, solution = new_id(), text(200), text(1000), text(1000)
-            place = {"conversation_id": talk, "position": position, "parent_id": parent, "question_id": answer}
-            texts = {"question": question, "reasoning": reasoning, "solution": solution, "raw": reasoning + solution}
-            rows[Question].append({"id": answer, "context": "", "question": question})
-            rows[Answer].append({"id": answer, "created_at": now(), **place, **texts, **same})
-            folded = f"{question}\n\n{reasoning}\n{solution}"
-            rows[SearchText].append({"id": answer, "conversation_id": talk, "text": folded})
-            parent = answer
-    with store._engine.begin() as connection:  # by the verbs it would take a minute
-        for table, values in rows.items():
-            connection.execute(insert(table), values)
-    return words
-
-
 def median_ms(work: Any) -> float:
+    """How long the work keeps the processor busy: it waits for nothing else, and other programs do not count."""
     times = []
     for _ in range(9):
-        began = time.perf_counter()
+        began = time.process_time()
         work()
-        times.append((time.perf_counter() - began) * 1000)
+        times.append((time.process_time() - began) * 1000)
     return statistics.median(times)
 
 
@@ -199,5 +165,5 @@ def test_200_conversations_of_20_turns_are_searched_and_listed_at_once(store: St
     assert titles(store, "talk 199") == ["Talk 199"]
     assert all(talk.turns == 20 for talk in store.conversations_of("ada", limit=200))
     # On two quiet cores these are 6 to 28 ms, and 1 ms for the list.
-    assert max(took.values()) < 250, took
+    assert max(took.values()) < 100, took
     assert listed < 50

@@ -1,6 +1,5 @@
 """The store: what goes in comes out, for its owner alone, whatever happens in between."""
 
-import json
 import sqlite3
 import subprocess
 import sys
@@ -16,8 +15,6 @@ from stores import answered, begin, finish, new_store
 from medchat.errors import InvalidInput, NotFound, SettingsError, StoreError
 from medchat.records import Message, Sampling
 from medchat.store import ModelRecord, Store, migrate
-from medchat.store.backup import backup
-from medchat.store.export import export
 from medchat.store.lock import hold_data_dir
 
 
@@ -382,43 +379,3 @@ except SettingsError as error:
         f"Another MedChat already runs on the data folder {folder}; close it or start with another --data-dir."
     )
     assert run_python(second, str(folder)) == "held"
-
-
-def test_a_backup_holds_what_was_just_written(store: Store, url: str, tmp_path: Path) -> None:
-    talk = store.start_conversation("ada", "demo", "A cough")
-    answer = begin(store, talk.id)
-    copy = tmp_path / "copies" / "medchat.db"
-
-    backup(url, copy)
-
-    assert [file.name for file in copy.parent.iterdir()] == ["medchat.db"]
-    assert Store(f"sqlite:///{copy}").answers_of("ada", talk.id) == [answer]
-    with pytest.raises(StoreError, match="exists already"):
-        backup(url, copy)
-
-
-def test_a_backup_of_nothing_is_refused(url: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="no database to back up"):
-        backup(url, tmp_path / "copy.db")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_export_is_one_file_of_json_lines_a_table(store: Store, url: str, tmp_path: Path) -> None:
-    talk = store.start_conversation("ada", "demo", "A cough")
-    finish(store, begin(store, talk.id, "Wärme?", sampling=Sampling(seed=7)).id, "Rest.")
-    rated = answered(store, talk.id, "Two?", "Rest.")
-    store.add_thumb("ada", rated.id, "down", ["unsafe"])
-    assert store.delete_answer("ada", talk.id, rated.id) == "hidden"
-
-    counts = export(url, tmp_path / "out")
-
-    assert counts == {"models": 1, "questions": 2, "conversations": 1, "answers": 2, "thumbs": 1}
-    assert sorted(file.stem for file in (tmp_path / "out").iterdir()) == sorted(counts)
-    lines = {name: (tmp_path / "out" / f"{name}.jsonl").read_text("utf-8").splitlines() for name in counts}
-    assert {name: len(rows) for name, rows in lines.items()} == counts
-    row = json.loads(lines["answers"][0])
-    assert (row["question"], row["solution"], row["sampling"]["seed"]) == ("Wärme?", "Rest.", 7)
-    assert row["created_at"].endswith("+00:00")
-    assert json.loads(lines["thumbs"][0])["reasons"] == ["unsafe"]
-    with pytest.raises(StoreError, match="not empty"):
-        export(url, tmp_path / "out")

@@ -15,7 +15,7 @@ from medchat.store.database import Database, rows_changed
 from medchat.store.models import require_model
 from medchat.store.records import AnswerRecord, FinalStatus
 from medchat.store.search_texts import index_answer
-from medchat.store.tables import Answer, Conversation, Question, now, storable
+from medchat.store.tables import Answer, Question, now, storable
 
 Place = Row[str, str | None, int | None, int, str, datetime, datetime | None]  # the columns of places_in
 
@@ -47,22 +47,10 @@ class Answers(Database):
         answer is the selected one. Raises NotFound when the owner has no such conversation or answer,
         or the model was never added.
         """
-        context, question = storable(context), storable(question)
-        values: dict[str, Any] = {
-            "question_id": question_id(context, question),
-            "context": context,
-            "question": question,
-            "model_id": model_id,
-            "prompt": None if prompt is None else [asdict(message) for message in prompt],
-            "sampling": None if sampling is None else asdict(sampling),
-            "seed": None if sampling is None else sampling.seed,
-            "answer_format": answer_format,
+        values = {
+            **asked(owner, context, question, model_id, origin, save_key),
+            **how(prompt, sampling, answer_format, grounding, route, note),
             "parent_id": parent_id,
-            "grounding": None if grounding is None else dict(grounding),
-            "origin": origin,
-            "route": None if route is None else dict(route),
-            "note": note,
-            "save_key": save_key,
         }
         return self._write(lambda session: _insert(session, owner, conversation_id, values))
 
@@ -73,8 +61,8 @@ class Answers(Database):
         """
 
         def work(session: Session) -> AnswerRecord | None:
-            row = _saved_before(session, owner, save_key)
-            return None if row is None else _record(row)
+            row = answer_saved_before(session, owner, save_key)
+            return None if row is None else answer_record(row)
 
         return self._read(work)
 
@@ -137,7 +125,7 @@ class Answers(Database):
                 raise NotFound("There is no such answer.")
             if ended:
                 index_answer(session, row)
-            return _record(row)
+            return answer_record(row)
 
         return self._write(work)
 
@@ -154,7 +142,7 @@ class Answers(Database):
 
         def work(session: Session) -> list[AnswerRecord]:
             require_conversation(session, owner, conversation_id)
-            return [_record(row) for row in session.scalars(query)]
+            return [answer_record(row) for row in session.scalars(query)]
 
         return self._read(work)
 
@@ -206,49 +194,104 @@ def require_place(places: Mapping[str, Place], answer_id: str) -> Place:
     return places[answer_id]
 
 
-def _insert(session: Session, owner: str, conversation_id: str, values: dict[str, Any]) -> AnswerRecord:
-    conversation = require_conversation(session, owner, conversation_id, to_change=True)
-    earlier = _saved_before(session, owner, values["save_key"])
-    if earlier is not None:
-        return _record(earlier)
-    require_model(session, values["model_id"])
-    places = places_in(session, conversation_id)
-    parent_id, position, selected_at = values["parent_id"], 0, _moment(places)
-    if parent_id is not None:
-        position = (require_place(places, parent_id).position or 0) + 1
-        _select(session, places, parent_id, selected_at)
+def asked(owner: str, context: str, question: str, model_id: str, origin: str, save_key: str | None) -> dict[str, Any]:
+    """The columns of an answer that say who asked whom what."""
+    context, question = storable(context), storable(question)
+    return {
+        "owner": owner,
+        "question_id": question_id(context, question),
+        "context": context,
+        "question": question,
+        "model_id": model_id,
+        "origin": origin,
+        "save_key": save_key,
+    }
+
+
+def how(
+    prompt: Sequence[Message] | None,
+    sampling: Sampling | None,
+    answer_format: str,
+    grounding: Mapping[str, Any] | None,
+    route: Mapping[str, Any] | None,
+    note: str,
+) -> dict[str, Any]:
+    """The columns of an answer that say how it came about."""
+    return {
+        "prompt": None if prompt is None else [asdict(message) for message in prompt],
+        "sampling": None if sampling is None else asdict(sampling),
+        "seed": None if sampling is None else sampling.seed,
+        "answer_format": answer_format,
+        "grounding": None if grounding is None else dict(grounding),
+        "route": None if route is None else dict(route),
+        "note": note,
+    }
+
+
+def add_answer(session: Session, **values: Any) -> Answer:
+    """A new row, with its question and with what the model is now. Raises NotFound for a model never added."""
+    model = require_model(session, values["model_id"])
     if session.get(Question, values["question_id"]) is None:
         session.add(Question(id=values["question_id"], context=values["context"], question=values["question"]))
         session.flush()
     moment = now()
     row = Answer(
-        **values,
-        conversation_id=conversation_id,
-        position=position,
-        version=_next_version(session, conversation_id, position),
-        status="writing",
+        **{"selected_at": moment, **values},
+        base=model.base,
+        revision=model.revision,
+        adapter_hash=model.adapter_hash,
         created_at=moment,
         updated_at=moment,
-        selected_at=selected_at,
     )
     session.add(row)
-    conversation.updated_at = moment
     session.flush()
-    return _record(row)
+    return row
 
 
-def _saved_before(session: Session, owner: str, save_key: str | None) -> Answer | None:
+def answer_saved_before(session: Session, owner: str, save_key: str | None) -> Answer | None:
+    """The row that this key made before. Raises as saved_answer does."""
     if save_key is None:
         return None
     row = session.scalar(select(Answer).where(Answer.save_key == save_key))
     if row is None:
         return None
-    theirs = session.get(Conversation, row.conversation_id)
-    if theirs is None or theirs.owner != owner:
+    if row.owner != owner:
         raise InvalidInput("This request was stored before under another name. Reload the page and send it again.")
     if row.hidden_at is not None:
         raise NotFound("The answer to this request was deleted. Reload the page and ask again.")
     return row
+
+
+def answer_record(row: Answer) -> AnswerRecord:
+    """The row as it is handed out."""
+    values = {field.name: getattr(row, field.name) for field in fields(AnswerRecord)}
+    values["prompt"] = None if row.prompt is None else tuple(Message(**message) for message in row.prompt)
+    values["sampling"] = None if row.sampling is None else Sampling(**row.sampling)
+    return AnswerRecord(**values)
+
+
+def _insert(session: Session, owner: str, conversation_id: str, values: dict[str, Any]) -> AnswerRecord:
+    conversation = require_conversation(session, owner, conversation_id, to_change=True)
+    earlier = answer_saved_before(session, owner, values["save_key"])
+    if earlier is not None:
+        return answer_record(earlier)
+    places = places_in(session, conversation_id)
+    parent_id, position, selected_at = values["parent_id"], 0, _moment(places)
+    if parent_id is not None:
+        position = (require_place(places, parent_id).position or 0) + 1
+        _select(session, places, parent_id, selected_at)
+    row = add_answer(
+        session,
+        **values,
+        conversation_id=conversation_id,
+        position=position,
+        version=_next_version(session, conversation_id, position),
+        status="writing",
+        selected_at=selected_at,
+    )
+    conversation.updated_at = row.created_at
+    session.flush()
+    return answer_record(row)
 
 
 def _next_version(session: Session, conversation_id: str, position: int) -> int:
@@ -281,10 +324,3 @@ def _select(session: Session, places: Mapping[str, Place], answer_id: str | None
 def _change_while_writing(session: Session, answer_id: str, values: dict[str, Any]) -> bool:
     query = update(Answer).where(Answer.id == answer_id, Answer.status == "writing")
     return rows_changed(session, query.values(**values, updated_at=now())) == 1
-
-
-def _record(row: Answer) -> AnswerRecord:
-    values = {field.name: getattr(row, field.name) for field in fields(AnswerRecord)}
-    values["prompt"] = None if row.prompt is None else tuple(Message(**message) for message in row.prompt)
-    values["sampling"] = None if row.sampling is None else Sampling(**row.sampling)
-    return AnswerRecord(**values)

@@ -11,7 +11,7 @@ from medchat.store.answers import Place, places_in, require_place
 from medchat.store.conversations import require_conversation
 from medchat.store.database import Database, rows_changed
 from medchat.store.records import Removal
-from medchat.store.tables import Answer, Question, SearchText, ThumbRow, now
+from medchat.store.tables import Answer, Draft, Question, QueueRow, Rating, SearchText, ThumbRow, now
 
 
 class Deletion(Database):
@@ -74,12 +74,20 @@ def _remove(session: Session, places: Mapping[str, Place], ids: Sequence[str]) -
     if any(places[answer_id].status == "writing" for answer_id in ids):
         raise InvalidInput("An answer is still being written here. Wait for its end or stop it, then delete.")
     session.execute(delete(SearchText).where(SearchText.id.in_(ids)))
-    if session.scalar(select(ThumbRow.id).where(ThumbRow.answer_id.in_(ids)).limit(1)) is not None:
+    for answer_id in ids:
+        session.execute(delete(Draft).where(Draft.key.contains(answer_id, autoescape=True)))
+    if _rated(session, ids):
         hiding = update(Answer).where(Answer.id.in_(ids), Answer.hidden_at.is_(None))
         rows_changed(session, hiding.values(hidden_at=now()))
         return "hidden"
     questions = session.scalars(select(Answer.question_id).where(Answer.id.in_(ids))).all()
+    session.execute(delete(QueueRow).where(QueueRow.answer_id.in_(ids)))
     session.execute(delete(Answer).where(Answer.id.in_(ids)))
     asked = exists().where(Answer.question_id == Question.id)
     session.execute(delete(Question).where(Question.id.in_(questions), ~asked))
     return "deleted"
+
+
+def _rated(session: Session, ids: Sequence[str]) -> bool:
+    rows = (select(table.id).where(table.answer_id.in_(ids)).limit(1) for table in (ThumbRow, Rating))
+    return any(session.scalar(row) is not None for row in rows)

@@ -32,7 +32,9 @@ class Models(Database):
         return self._read(lambda session: {row.id: row.name for row in session.execute(query)})
 
 
-def require_model(session: Session, model_id: str) -> None:
-    """Returns when the model was added. Raises NotFound."""
-    if session.get(Model, model_id) is None:
+def require_model(session: Session, model_id: str) -> Model:
+    """The model's row. Raises NotFound when it was never added."""
+    row = session.get(Model, model_id)
+    if row is None:
         raise NotFound("There is no such model. Choose another one.")
+    return row

@@ -1,16 +1,22 @@
 """The frozen records that the store hands out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from medchat.records import FinishReason, Message, Sampling
+from medchat.rubrics import Criterion
 
 FinalStatus = Literal["done", "stopped", "failed", "cut"]
 AnswerStatus = Literal["writing"] | FinalStatus
 Thumb = Literal["up", "down", "none"]
 Removal = Literal["deleted", "hidden"]
+Vote = Literal["a", "b", "tie", "both_bad"]
+AxisVote = Literal["a", "b", "tie"]
+StepMarkValue = Literal[-1, 0, 1]
+AnswerPart = Literal["reasoning", "solution"]
+QueueItemState = Literal["open", "done", "skipped"]
 
 THUMB_REASONS = (
     "correct",
@@ -23,6 +29,7 @@ THUMB_REASONS = (
     "unclear",
     "off topic",
 )
+SPAN_KINDS = ("factual error", "omission", "unsafe", "unsupported", "outdated", "unclear")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,18 @@ class ConversationRecord:
     turns: int
 
 
+class UploadedRow(NamedTuple):
+    """An answer of a model that did not run here. save_key: the same one again adds none twice."""
+
+    context: str
+    question: str
+    reasoning: str
+    solution: str
+    raw: str
+    model_name: str
+    save_key: str
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
     """One answer, in the tree of its conversation: asked after parent_id, or first where that is None.
@@ -62,7 +81,9 @@ class AnswerRecord:
     (its process ended in mid-answer). complete: it came to its own end.
     context and question are in the words of this asker; question_id ties equal ones together.
     prompt: the messages that the model saw. grounding: what was recognised in the case, as JSON.
-    Times are in milliseconds from the request; None means not measured.
+    Times are in milliseconds from the request; None means not measured. base, revision and
+    adapter_hash: what the model was when it answered; its own row may have changed since.
+    Outside conversations (in comparisons, uploaded) conversation_id, position and parent_id are None.
     """
 
     id: str
@@ -97,6 +118,10 @@ class AnswerRecord:
     created_at: datetime
     updated_at: datetime
     selected_at: datetime
+    owner: str
+    base: str
+    revision: str
+    adapter_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +152,185 @@ class FoundConversation:
     conversation: ConversationRecord
     snippet: str
     answer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """An account. hub_name: its name on the Hugging Face Hub, in small letters."""
+
+    id: str
+    name: str
+    role: str
+    has_password: bool
+    hub_name: str | None
+    disabled: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A session of a user that has not ended."""
+
+    id: str
+    user_id: str
+    address: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """Who (a user's id, or a name that was tried) did what to what, from where."""
+
+    id: str
+    created_at: datetime
+    actor: str
+    action: str
+    target: str
+    details: dict[str, Any]
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """One question answered by two models. answer_ids: of the left side, "a", then of the right, "b".
+
+    draw_seed: what the sides were drawn with. source: where the question came from.
+    """
+
+    id: str
+    rater: str
+    question_id: str
+    context: str
+    question: str
+    answer_ids: tuple[str, str]
+    blinded: bool
+    draw_seed: int
+    source: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AskedRubric:
+    """The rubric whose axes were answered. shown: the wording and the scales exactly as they were shown."""
+
+    rubric_id: str
+    rubric_version: int
+    shown: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRecord:
+    """A vote on a comparison. axes: the side that won on each axis asked; flags: the sides that were flagged.
+
+    seconds: time on task. supersedes: the id of the vote before; None for the first. blinded: the names were hidden
+    when it was given. chosen, rejected: ids of the better answer and of the other one, as an example to learn from;
+    both None without a better one, and while the better one is flagged here or critical in anybody's rating.
+    rubric: None without axes.
+    """
+
+    id: str
+    rater: str
+    comparison_id: str
+    vote: Vote
+    axes: dict[str, AxisVote]
+    reason: str
+    flags: dict[str, bool]
+    seconds: float
+    created_at: datetime
+    supersedes: str | None
+    blinded: bool
+    chosen: str | None
+    rejected: str | None
+    rubric: AskedRubric | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepMark:
+    """One step of the reasoning, by its number as it was shown: 1 correct, 0 neutral, -1 wrong."""
+
+    step: int
+    mark: StepMarkValue
+
+
+@dataclass(frozen=True, slots=True)
+class SpanMark:
+    """A passage and what is wrong with it. kind: out of SPAN_KINDS.
+
+    start, end: characters of the part as it was shown, where the names of models may be masked; quote:
+    the passage there.
+    """
+
+    part: AnswerPart
+    start: int
+    end: int
+    quote: str
+    kind: str
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RatingForm:
+    """A form as a rater filled it in. shown: the wording and the scales exactly as they were shown.
+
+    scores: the value of each axis by its id. harm_extent, harm_likelihood: empty where not said.
+    cannot_rate: why it was not rated, empty when it was. seconds: time on task. blinded: no model's name was shown;
+    the store makes it False for an answer whose model the rater knew from the chat or a comparison.
+    """
+
+    rubric_id: str
+    rubric_version: int
+    shown: dict[str, Any]
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    harm_extent: str = ""
+    harm_likelihood: str = ""
+    critical: bool = False
+    cannot_rate: str = ""
+    first_wrong_step: int | None = None
+    step_marks: tuple[StepMark, ...] = ()
+    span_marks: tuple[SpanMark, ...] = ()
+    corrected_reasoning: str = ""
+    corrected_solution: str = ""
+    comment: str = ""
+    seconds: float = 0.0
+    blinded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RatingRecord:
+    """A saved form. supersedes: the id of the rating that it amends; None for the first."""
+
+    id: str
+    rater: str
+    answer_id: str
+    form: RatingForm
+    created_at: datetime
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueItem:
+    """An answer in a rater's queue. source: where it came from; criteria: those that came with its question."""
+
+    id: str
+    answer_id: str
+    source: str
+    state: QueueItemState
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """A rater's queue in its order. position: of the first open item, from 1; 0 when none is open.
+
+    left: the open ones.
+    """
+
+    items: tuple[QueueItem, ...]
+    position: int
+    done: int
+    skipped: int
+    left: int
 
 
 def selected_path(answers: Iterable[AnswerRecord]) -> list[AnswerRecord]:

@@ -112,6 +112,7 @@ class Conversation(Base):
 class Answer(Base):
     """One version of the answer to one question; parent_id: the answer after which it was asked.
 
+    owner: who asked, or uploaded it. base, revision and adapter_hash: what the model was at that time.
     hidden_at: when it was deleted and had to be kept, because it or one with it is rated.
     context and question repeat the question in this asker's own words: spacing and capitals may
     differ from those of the shared row, and the places in `grounding` count characters of these.
@@ -157,6 +158,10 @@ class Answer(Base):
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("answers.id"), index=True)
     selected_at: Mapped[datetime] = mapped_column(default=now)
     hidden_at: Mapped[datetime | None]
+    owner: Mapped[str]
+    base: Mapped[str]
+    revision: Mapped[str]
+    adapter_hash: Mapped[str]
 
 
 class ThumbRow(Base):
@@ -187,3 +192,180 @@ class SearchText(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     conversation_id: Mapped[str] = mapped_column(ForeignKey("conversations.id"), index=True)
     text: Mapped[str]
+
+
+class UserRow(Base):
+    """An account. name_key: the name as it is compared. Columns marked secret are in no export."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    name_key: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    password_hash: Mapped[str | None] = mapped_column(info={"secret": True})
+    hub_name: Mapped[str | None] = mapped_column(unique=True)
+    disabled: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SignInRow(Base):
+    """A session of a user, under the hash of what the browser keeps."""
+
+    __tablename__ = "sign_ins"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id"), index=True)
+    token_hash: Mapped[str] = mapped_column(unique=True, info={"secret": True})
+    address: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class AuditRow(Base):
+    """Who did what, and when. Rows are only added."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index(None, "action", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    actor: Mapped[str]
+    action: Mapped[str]
+    target: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    address: Mapped[str]
+
+
+class Judgement:
+    """The columns of what a rater says. Rows are only added."""
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    rater: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    save_key: Mapped[str] = mapped_column(unique=True)
+
+
+class Comparison(Judgement, Base):
+    """One question answered by two models, and on which side the draw put each."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (Index(None, "rater", "created_at"),)
+
+    question_id: Mapped[str] = mapped_column(ForeignKey("questions.id"))
+    context: Mapped[str]
+    question: Mapped[str]
+    left_answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id"), index=True)
+    right_answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id"), index=True)
+    blinded: Mapped[bool]
+    draw_seed: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[dict[str, Any]]
+
+
+class Preference(Judgement, Base):
+    """A vote on a comparison: "a" is its left side. The newest is the one that no other supersedes.
+
+    rubric_id, rubric_version, shown: of the axes' wording; without answered axes none.
+    """
+
+    __tablename__ = "preferences"
+
+    comparison_id: Mapped[str] = mapped_column(ForeignKey("comparisons.id"), index=True)
+    vote: Mapped[str]
+    axes: Mapped[dict[str, Any]]
+    rubric_id: Mapped[str | None]
+    rubric_version: Mapped[int | None]
+    shown: Mapped[dict[str, Any] | None]
+    reason: Mapped[str]
+    flag_a: Mapped[bool]
+    flag_b: Mapped[bool]
+    seconds: Mapped[float]
+    blinded: Mapped[bool]
+    supersedes: Mapped[str | None] = mapped_column(ForeignKey("preferences.id"), unique=True)
+
+
+class Rating(Judgement, Base):
+    """A filled form on an answer. The newest of a rater and rubric is the one that no other supersedes."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (Index(None, "rater", "created_at"),)
+
+    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id"), index=True)
+    rubric_id: Mapped[str]
+    rubric_version: Mapped[int]
+    shown: Mapped[dict[str, Any]]
+    harm_extent: Mapped[str]
+    harm_likelihood: Mapped[str]
+    critical: Mapped[bool]
+    cannot_rate: Mapped[str]
+    first_wrong_step: Mapped[int | None]
+    corrected_reasoning: Mapped[str]
+    corrected_solution: Mapped[str]
+    comment: Mapped[str]
+    seconds: Mapped[float]
+    blinded: Mapped[bool]
+    supersedes: Mapped[str | None] = mapped_column(ForeignKey("ratings.id"), unique=True)
+
+
+class AxisScore(Base):
+    """What a rating says on one axis of its rubric."""
+
+    __tablename__ = "axis_scores"
+
+    rating_id: Mapped[str] = mapped_column(ForeignKey("ratings.id"), primary_key=True)
+    axis: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
+
+
+class StepMarkRow(Base):
+    """What a rating says on one step of the reasoning: 1 correct, 0 neutral, -1 wrong."""
+
+    __tablename__ = "step_marks"
+
+    rating_id: Mapped[str] = mapped_column(ForeignKey("ratings.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    mark: Mapped[int]
+
+
+class SpanMarkRow(Base):
+    """A passage that a rating marks; number: counts these from 1."""
+
+    __tablename__ = "span_marks"
+
+    rating_id: Mapped[str] = mapped_column(ForeignKey("ratings.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    part: Mapped[str]
+    start_char: Mapped[int]
+    end_char: Mapped[int]
+    quote: Mapped[str]
+    kind: Mapped[str]
+    comment: Mapped[str]
+
+
+class QueueRow(Base):
+    """An answer that waits for a rater, or waited. criteria: those that came with its question."""
+
+    __tablename__ = "queue_items"
+    __table_args__ = (UniqueConstraint("rater", "answer_id"), Index(None, "rater", "position"))
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    rater: Mapped[str]
+    answer_id: Mapped[str] = mapped_column(ForeignKey("answers.id"), index=True)
+    source: Mapped[str]
+    position: Mapped[int]
+    state: Mapped[str] = mapped_column(default="open")
+    criteria: Mapped[list[dict[str, Any]] | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Draft(Base):
+    """A form that is being filled in: the only thing a rater writes that is overwritten."""
+
+    __tablename__ = "drafts"
+
+    rater: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    data: Mapped[dict[str, Any]]
+    updated_at: Mapped[datetime] = mapped_column(default=now)
