@@ -3,15 +3,19 @@
 import argparse
 import errno
 import os
+import shlex
 import signal
 import socket
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
+from medchat.accounts import check_start
 from medchat.catalogue import Catalogue
 from medchat.errors import MedChatError, SettingsError
-from medchat.settings import LOOPBACK, Settings
+from medchat.settings import Settings
+from medchat.store import Store
 from medchat.store.lock import hold_data_dir
 from medchat.store.migrate import upgrade
 
@@ -25,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         with hold_data_dir(settings.data_dir), bound_socket(settings) as listener:
             Catalogue(settings.models_dir, settings.own_models_file).resolve(settings.model)
             upgrade(settings.db_url, settings.data_dir / "backups")
+            with closing(Store(settings.db_url)) as store:
+                check_start(settings, store, _store_options(flags))
             run(settings, listener)
     except MedChatError as error:
         print(f"medchat: {error}", file=sys.stderr)
@@ -42,11 +48,15 @@ def run(settings: Settings, listener: socket.socket) -> None:
 
     server.log_as_json()
     app = server.compose(settings)
-    if settings.host not in LOOPBACK:
-        print("medchat: other machines can reach this MedChat; it has no accounts yet.", file=sys.stderr)
     host = "127.0.0.1" if settings.host in server.WILDCARDS else settings.host
     address = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
     server.serve(app, listener, on_ready=lambda: print(f"MedChat is ready: {address}", flush=True))
+
+
+def _store_options(flags: argparse.Namespace) -> list[str]:
+    """The flags that tell a command which store this is, as they stand in a shell."""
+    named = {"--data-dir": flags.data_dir, "--db": flags.db}
+    return [f"{option} {shlex.quote(str(value))}" for option, value in named.items() if value is not None]
 
 
 def bound_socket(settings: Settings) -> socket.socket:

@@ -2,7 +2,8 @@
 
 MedChatError
 ├── InvalidInput        what was typed or given cannot be used
-│   └── ContextTooLong  the question does not fit into the model's context
+│   ├── ContextTooLong  the question does not fit into the model's context
+│   └── RatedSince      the rater has rated the answer in another window meanwhile
 ├── ModelUnavailable    the model cannot be loaded or stopped answering
 │   ├── NotEnoughMemory loading it would exhaust the machine
 │   ├── EngineUnusable  the library that runs it is missing or cannot run on this processor
@@ -13,11 +14,20 @@ MedChatError
 ├── StoreError          the database cannot be opened or written
 │   └── StoreTooNew     it was written by a newer MedChat
 ├── SettingsError       a flag or an environment variable is wrong
+├── SignedOut           nobody is signed in, or no longer
+├── SignInRefused       name and password do not fit, or the user may not come in
+│   └── SignInThrottled too many attempts; wait
+├── NotAllowed          the user's role does not have the right
 └── NotFound            no such conversation, model or file
 
 The message of each says what happened and what to try; it holds no prompt text, key or path of
 the data folder's content, so that it can be shown and logged as it is.
 """
+
+from collections.abc import Collection
+
+NAMES_SHOWN = 8
+NAME_CHARS = 80
 
 
 class MedChatError(Exception):
@@ -30,6 +40,14 @@ class InvalidInput(MedChatError):
 
 class ContextTooLong(InvalidInput):
     """The question does not fit into the model's context."""
+
+
+class RatedSince(InvalidInput):
+    """The rater has rated the answer since the form was opened. rating_id: that rating."""
+
+    def __init__(self, rating_id: str) -> None:
+        super().__init__("You saved this answer in another window since. Save again to replace that.")
+        self.rating_id = rating_id
 
 
 class ModelUnavailable(MedChatError):
@@ -80,5 +98,29 @@ class SettingsError(MedChatError):
     """A flag or an environment variable is wrong."""
 
 
+class SignedOut(MedChatError):
+    """Nobody is signed in, or no longer."""
+
+
+class SignInRefused(MedChatError):
+    """Name and password do not fit together, or the user may not come in."""
+
+
+class SignInThrottled(SignInRefused):
+    """Too many attempts for this name or from this address."""
+
+
+class NotAllowed(MedChatError):
+    """The user's role does not have the right."""
+
+
 class NotFound(MedChatError):
     """No such conversation, model or file."""
+
+
+def one_of(names: Collection[str]) -> str:
+    """The names as a list in a message, only the first of many."""
+    shown = [name[:NAME_CHARS] for name in list(names)[:NAMES_SHOWN]]
+    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
+    *first, last = [*shown, *more]
+    return f"{', '.join(first)} or {last}" if first else last

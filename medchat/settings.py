@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from medchat.errors import SettingsError
@@ -11,6 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ASSETS = ROOT / "assets"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PRECISIONS = ("nf4", "int8", "bf16", "fp32")
+ROLES = ("rater", "adjudicator", "engineer", "investigator", "admin")
+MOST_PROXIES = 9
+
+Proxies = int | tuple[IPv4Network | IPv6Network, ...]
 
 # What child processes inherit; everything else (keys and tokens above all) stays behind.
 CHILD_ENVIRONMENT = (
@@ -37,6 +42,8 @@ class Settings:
     n_ctx: tokens an answer may use with its prompt, where the model allows as many.
     models_dir: folder of the models that are fetched, by default one in data_dir. precision: in which
     transformers loads a model: one of PRECISIONS, "" for the model's own.
+    allowed_users: who may sign in with Hugging Face on a Space, each with a role. trusted_proxy: how
+    many proxies stand before the app, or their addresses; only what these forward is believed.
     """
 
     data_dir: Path = field(default_factory=lambda: Path.home() / ".medchat")
@@ -52,6 +59,8 @@ class Settings:
     max_auto_continues: int = 2
     models_dir: Path = Path()
     precision: str = ""
+    allowed_users: tuple[tuple[str, str], ...] = ()
+    trusted_proxy: Proxies = 0
 
     def __post_init__(self) -> None:  # a default that depends on another field
         if self.models_dir == Path():
@@ -91,6 +100,8 @@ class Settings:
             "n_ctx": _number(env, "MEDCHAT_N_CTX", 4096, 256, 1 << 20),
             "models_dir": _folder(env, "MEDCHAT_MODELS_DIR"),
             "precision": _one_of(env, "MEDCHAT_PRECISION", PRECISIONS),
+            "allowed_users": _users(env, "MEDCHAT_ALLOWED_USERS"),
+            "trusted_proxy": _proxies(env, "MEDCHAT_TRUSTED_PROXY"),
         }
         values |= {name: value for name, value in flags.items() if value is not None}
         values["data_dir"] = Path(str(values["data_dir"])).expanduser().resolve()
@@ -121,6 +132,29 @@ def _one_of(env: dict[str, str], name: str, choices: tuple[str, ...]) -> str:
     if text and text not in choices:
         raise SettingsError(f"{name} is {text!r}; it must be one of {', '.join(choices)}, or unset.")
     return text
+
+
+def _users(env: dict[str, str], name: str) -> tuple[tuple[str, str], ...]:
+    """Names of the Hub with their roles, out of "name:role, name2:role"."""
+    users = []
+    for entry in filter(None, map(str.strip, env.get(name, "").split(","))):
+        user, _, role = (part.strip() for part in entry.partition(":"))
+        if not user or role not in ROLES:
+            raise SettingsError(f"{name} has {entry!r}; write name:role, the role one of {', '.join(ROLES)}.")
+        users.append((user, role))
+    return tuple(users)
+
+
+def _proxies(env: dict[str, str], name: str) -> Proxies:
+    text = env.get(name, "").strip()
+    if not text or (text.isascii() and text.isdigit() and int(text) <= MOST_PROXIES):
+        return int(text or 0)
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} is {text!r}; it must be how many proxies there are (at most {MOST_PROXIES}), or their addresses."
+        ) from error
 
 
 def child_environment() -> dict[str, str]:

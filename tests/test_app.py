@@ -1,5 +1,7 @@
 """Starting the app: what goes wrong is one clear line, and nothing opens to the network unasked."""
 
+import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -84,6 +86,36 @@ def test_an_unknown_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     line = refusal(capsys, "--model", "gpt-9", "--port", str(free_port()), "--data-dir", str(tmp_path))
     assert "'gpt-9'" in line
     assert "demo" in line
+
+
+def test_an_address_for_others_without_an_account(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    data = tmp_path / "data of ours"
+    line = refusal(capsys, "--host", "0.0.0.0", "--port", str(free_port()), "--data-dir", str(data))
+    said = re.search(r"Make an admin first: python -m (.+)$", line.strip())
+    assert said
+    command = shlex.split(said[1].replace("NAME", "Ada"))
+    made = subprocess.run(
+        [sys.executable, "-m", *command, "--password-stdin"], input="correct horse\n", cwd=ROOT, text=True, timeout=60,
+        capture_output=True,
+    )  # fmt: skip
+    assert made.stdout == "Added Ada as admin.\n", made.stderr
+
+
+def test_a_name_for_others_without_an_account(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDCHAT_ALLOWED_HOSTS", "medchat.example")
+    assert "it has no accounts" in refusal(capsys, "--port", str(free_port()), "--data-dir", str(tmp_path))
+
+
+def test_a_space_on_which_nobody_could_sign_in(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "team/medchat")
+    arguments = ["--host", "127.0.0.1", "--port", str(free_port()), "--data-dir", str(tmp_path)]
+    assert "MEDCHAT_ALLOWED_USERS" in refusal(capsys, *arguments)
+    monkeypatch.setenv("MEDCHAT_ALLOWED_USERS", "ada:admin")
+    assert "hf_oauth" in refusal(capsys, *arguments)
 
 
 def test_a_bad_setting(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

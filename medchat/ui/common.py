@@ -1,33 +1,32 @@
 """What all tabs share: the services they stand on, who is asking, errors as alerts, small print."""
 
 import functools
-import hashlib
 import html
 import inspect
 import logging
-import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import uuid4
 
 import gradio as gr
 
+from medchat.accounts import CALL_REFUSED, SIGNED_OUT_WORDS, Accounts, User
 from medchat.backends import Backends
 from medchat.catalogue import Catalogue, ModelSpec
 from medchat.chat import ChatService
-from medchat.errors import InvalidInput, MedChatError
+from medchat.errors import MedChatError, NotAllowed, SignedOut
 from medchat.hub import Downloads
 from medchat.live import GroundingSource
 from medchat.machine import Machine
-from medchat.settings import LOOPBACK, Settings
+from medchat.panel import PanelService
+from medchat.settings import Settings
 from medchat.store import Store
 
-LOCAL_OWNER = "local"
-OWNER_COOKIE = "medchat_owner"
-OWNER_TOKEN = re.compile(r"[\w-]{43}", re.ASCII)
+HANDLING: ContextVar[str] = ContextVar("HANDLING", default="")  # the handler at work
 
 log = logging.getLogger(__name__)
 
@@ -45,47 +44,55 @@ class App:
     grounding: GroundingSource
     downloads: Downloads
     machine: Callable[[], Machine]
+    accounts: Accounts
+    panel: PanelService
 
 
-def is_shared(settings: Settings) -> bool:
-    """Whether others than the machine's own user can reach the app, directly or through a proxy."""
-    return settings.host not in LOOPBACK or bool(settings.allowed_hosts or settings.space_id)
+def user_of(app: App, request: gr.Request) -> User:
+    """Who sends this request. Raises SignedOut when that is nobody.
 
-
-def may_manage(app: App, request: gr.Request) -> bool:
-    """Whether the sender of this request may add, fetch and remove models: who is alone with the app may."""
-    return not is_shared(app.settings)
-
-
-def owner_of(settings: Settings, request: gr.Request) -> str:
-    """The owner of the conversations that this request may see.
-
-    Never derived from Gradio's session: its id is chosen by the client. Raises InvalidInput for a
-    browser without the cookie.
+    Never derived from Gradio's session: its id is chosen by the client.
     """
-    if not is_shared(settings):
-        return LOCAL_OWNER
-    token = request.cookies.get(OWNER_COOKIE, "")
-    if not OWNER_TOKEN.fullmatch(token):
-        raise InvalidInput("Your browser sent no cookie. Allow cookies for this page and reload it.")
-    # The store keeps a hash: who reads it cannot take another one's place.
-    return "guest-" + hashlib.sha256(token.encode()).hexdigest()
+    user = app.accounts.user_of(dict(request.cookies))
+    if user is None:
+        raise SignedOut(SIGNED_OUT_WORDS)
+    return user
+
+
+def require(app: App, request: gr.Request, right: str, doing: str = "") -> User:
+    """Who sends this request, and may do what it asks for. doing: the handler, where `handler` does not know it.
+
+    Raises NotAllowed, which is audited, when the role lacks the right, SignedOut when nobody is signed in.
+    """
+    user = user_of(app, request)
+    if right not in user.rights:
+        details = {"right": right, "role": user.role}
+        app.accounts.note(user.id, CALL_REFUSED, doing or HANDLING.get(), details, address_of(app, request))
+        raise NotAllowed(f"Your role, {user.role}, does not allow this. Ask an admin for one that does.")
+    return user
+
+
+def address_of(app: App, request: gr.Request) -> str:
+    """Where the request came from, as far as it can be believed."""
+    peer = request.client.host if request.client else ""
+    return app.accounts.address(peer, request.headers.getlist("x-forwarded-for"))
 
 
 def handler(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as an event handler: its errors become alerts. Generators stay generators."""
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
         def streaming(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            with alerts(function.__qualname__):
+            with alerts(name):
                 yield from function(*args, **kwargs)
 
         return streaming
 
     @functools.wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:
-        with alerts(function.__qualname__):
+        with alerts(name):
             return function(*args, **kwargs)
 
     return plain
@@ -93,7 +100,8 @@ def handler(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def alerts(name: str) -> Iterator[None]:
-    """Turns what goes wrong in the block into a gr.Error that is safe to show."""
+    """Turns what goes wrong in the block, the handler of this name, into a gr.Error that is safe to show."""
+    HANDLING.set(name)
     try:
         yield
     except gr.Error:
