@@ -4,6 +4,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock, Thread, current_thread
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Writing:
-    """What is being written, at most one answer in each conversation.
+    """What is being written: at most one answer in each conversation, and any number outside.
 
     backends gives a model's backend. An answer that is cut by length goes on by itself max_auto_continues times.
     """
@@ -45,7 +46,7 @@ class Writing:
         """Let a thread write the answer to the turn, which the store has begun."""
         thread = Thread(target=self._write, args=(owner, live, turn), name=f"answer-{live.id[:8]}", daemon=True)
         with self._lock:
-            self._live[owner, live.conversation_id] = live
+            self._live[owner, _place(live)] = live
             self._threads.add(thread)
         thread.start()
 
@@ -62,10 +63,12 @@ class Writing:
             self._save_end(live, phase)
         except (StoreError, NotFound) as failure:  # not found: somebody deleted it meanwhile
             not_saved = f"The answer could not be saved. {failure}"
+        except Exception as bug:  # noqa: BLE001  whoever watches must learn that nothing more comes
+            not_saved = reported(bug)
         view = live.publish_end(not_saved)
         with self._lock:
-            if self._live.get((owner, live.conversation_id)) is live:
-                del self._live[owner, live.conversation_id]
+            if self._live.get((owner, _place(live))) is live:
+                del self._live[owner, _place(live)]
         names = ("model_id", "phase", "error", "ttft_ms", "total_ms", "completion_tokens")
         log.info("answer", extra={"answer": live.id} | {name: getattr(view, name) for name in names})
         return True
@@ -82,37 +85,30 @@ class Writing:
 
     def _write(self, owner: str, live: LiveAnswer, turn: Turn) -> None:
         """Write the answer to its end, saving it now and then."""
-        phase: EndPhase = "failed"
-        error = ""
-        try:
+
+        def write() -> None:
             backend = self._backends(turn.spec)
-            steps = write_answer(live, turn, backend, self._grounding, self._max_auto_continues)
-            for _ in self._saving(live, steps):
-                pass
-            phase = "cut" if live.is_cut() else "done"
-        except MedChatError as failure:
-            error = str(failure)
-        except Exception as bug:  # noqa: BLE001  whoever watches must learn that nothing more comes
-            error = _reported(bug)
-        self.end(owner, live, phase, error)
+            self._save_along(live, write_answer(live, turn, backend, self._grounding, self._max_auto_continues))
+
+        error = _failure(write)
+        error = _failure(lambda: self._save_along(live, live.linger(), described=True)) or error
+        self.end(owner, live, "failed" if error else "cut" if live.is_cut() else "done", error)
         with self._lock:
             self._threads.discard(current_thread())
 
-    def _saving(self, live: LiveAnswer, steps: Iterator[None]) -> Iterator[None]:
-        """The steps; the prompt is saved at the first word, which it must not delay, the text about every second."""
-        described, saved_at, saved_revision = False, time.monotonic(), 0
-        for step in steps:
-            yield step
-            view = live.snapshot()
+    def _save_along(self, live: LiveAnswer, steps: Iterator[None], described: bool = False) -> None:
+        """Take the steps and save the text about every second; at the first word, not to delay it, the prompt."""
+        saved_at, saved = time.monotonic(), ("", "")
+        for _ in steps:
             if live.messages and not described:
-                self._describe(live)
+                with _tolerated(live):
+                    self._describe(live)
                 described = True
-            elif time.monotonic() - saved_at >= SAVE_EVERY_S and view.revision > saved_revision:
-                try:
-                    self._store.grow_answer(live.id, live.raw, view.reasoning, view.solution)
-                except StoreError as failure:  # tried again, and in the end said
-                    log.warning("answer not saved yet", extra={"answer": live.id, "reason": str(failure)})
-                saved_at, saved_revision = time.monotonic(), view.revision
+            elif time.monotonic() - saved_at >= SAVE_EVERY_S and live.text() != saved:
+                saved = live.text()
+                with _tolerated(live):
+                    self._store.grow_answer(live.id, live.raw, *saved)
+                saved_at = time.monotonic()
 
     def _describe(self, live: LiveAnswer) -> None:
         view = live.snapshot()
@@ -140,7 +136,31 @@ class Writing:
         )
 
 
-def _reported(bug: Exception) -> str:
+def _place(live: LiveAnswer) -> str:
+    return live.conversation_id or live.id
+
+
+@contextmanager
+def _tolerated(live: LiveAnswer) -> Iterator[None]:
+    """A save in the block may fail: all of it is saved again at the end, and then it is said."""
+    try:
+        yield
+    except StoreError as failure:
+        log.warning("answer not saved yet", extra={"answer": live.id, "reason": str(failure)})
+
+
+def _failure(work: Callable[[], None]) -> str:
+    """A line for the asker on what went wrong in the work; "" when nothing did."""
+    try:
+        work()
+    except MedChatError as failure:
+        return str(failure)
+    except Exception as bug:  # noqa: BLE001  whoever watches must learn that nothing more comes
+        return reported(bug)
+    return ""
+
+
+def reported(bug: Exception) -> str:
     """A line for the asker with the number under which the log has the bug."""
     number = uuid4().hex[:8]
     # The message of a foreign exception may quote what somebody typed: only its kind and place are logged.
