@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from medchat.errors import InvalidInput, MedChatError, ModelUnavailable
 from medchat.settings import ROOT, child_environment
@@ -102,11 +103,18 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+class Served(NamedTuple):
+    """A program that runs, and the seconds from its start until it served."""
+
+    process: "subprocess.Popen[bytes]"
+    start_s: float
+
+
 @contextmanager
 def serving(
     command: Sequence[str], url: str, environment: Mapping[str, str] | None = None, timeout_s: float = 120.0
-) -> Iterator[float]:
-    """A Python program that runs inside the block; gives the seconds from its start until the URL was served.
+) -> Iterator[Served]:
+    """A Python program that runs inside the block, from when it serves the URL.
 
     environment: variables that it gets beside the allow-listed ones.
 
@@ -123,7 +131,7 @@ def serving(
             if process.poll() is not None or time.monotonic() - began > timeout_s:
                 raise ModelUnavailable(f"'python {' '.join(command)}' did not begin to serve; run it to see why.")
             time.sleep(POLL_S)
-        yield time.monotonic() - began
+        yield Served(process, time.monotonic() - began)
     finally:
         process.terminate()
         try:

@@ -1,6 +1,5 @@
-"""The chat through the real server, as a browser speaks to it: Gradio's queue over HTTP."""
+"""The chat through the real server, as a browser speaks to it."""
 
-import http.client
 import json
 import re
 import time
@@ -8,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
+from evaluation.bench.events import Events, completed
 from evaluation.bench.load import Asked
 from medchat.errors import ModelUnavailable
 
-HOST = "127.0.0.1"
 _SHOWN = re.compile(rb"mc-(?:reasoning|solution)\b")  # the answer's first word is on the page
 _TOKENS = re.compile(r"([\d,]+) tokens?\b(?!/s)")  # in its small print
 
@@ -20,59 +19,28 @@ class Page:
     """The page at this port; any number of threads may ask it. Every question begins a new conversation."""
 
     def __init__(self, port: int, model_id: str, questions: Sequence[str]) -> None:
-        self._port = port
+        self._events = Events(port)
         self._model_id = model_id
         self._questions = questions
-        config = json.loads(self._get("/config").read())
-        send = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "chat-send")
-        asks = (d for d in config["dependencies"] if [send, "click"] in [list(target) for target in d["targets"]])
-        event = next(d for d in asks if d["backend_fn"])
-        self._fn_index, self._n_fields = event["id"], len(event["inputs"])
+        self._listener = self._events.clicked("chat-send")
 
     def wait_until_grounded(self) -> None:
         """Returns when the server recognises findings; until then it answers more slowly, or without."""
-        while json.loads(self._get("/healthz").read())["grounding"] == "loading":
-            time.sleep(0.2)
+        self._events.wait_until_grounded()
 
     def ask(self, number: int) -> Asked:
         """See Asker; the first and last token are there when their frame is."""
         session = uuid4().hex
         question = self._questions[number % len(self._questions)]
         data = [question, "", uuid4().hex, session, None, self._model_id, self._model_id]
-        data += [None] * (self._n_fields - len(data))  # settings: the model's own
-        order = {
-            "data": data,
-            "fn_index": self._fn_index,
-            "session_hash": session,
-            "event_data": None,
-            "trigger_id": None,
-        }
+        data += [None] * (self._listener.n_fields - len(data))  # settings: the model's own
         began = time.monotonic()
-        self._post("/gradio_api/queue/join", order)
         first = 0.0
-        for line in self._get(f"/gradio_api/queue/data?session_hash={session}"):
+        line = b""
+        for line in self._events.send(self._listener, data, session):
             if not first and _SHOWN.search(line):
                 first = time.monotonic()
-            if b'"process_completed"' in line:
-                return Asked(began, first, time.monotonic(), _tokens(json.loads(line.removeprefix(b"data: "))))
-        raise ModelUnavailable("The server ended a stream of frames before the answer was complete.")
-
-    def _get(self, path: str) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=600)
-        connection.request("GET", path, headers={"Connection": "close"})
-        return _checked(connection.getresponse())
-
-    def _post(self, path: str, body: Any) -> None:
-        connection = http.client.HTTPConnection(HOST, self._port, timeout=600)
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        _checked(connection.getresponse()).read()
-        connection.close()
-
-
-def _checked(response: http.client.HTTPResponse) -> http.client.HTTPResponse:
-    if response.status != 200:
-        raise ModelUnavailable(f"The server answered {response.status}.")
-    return response
+        return Asked(began, first, time.monotonic(), _tokens(completed(line)))
 
 
 def _tokens(event: dict[str, Any]) -> int:

@@ -31,5 +31,5 @@ def measure(rounds: int) -> Report:
 
 def _start(command: list[str]) -> float:
     port = free_port()
-    with serving([*command, str(port)], f"http://127.0.0.1:{port}/") as seconds:
-        return seconds
+    with serving([*command, str(port)], f"http://127.0.0.1:{port}/") as served:
+        return served.start_s
