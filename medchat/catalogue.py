@@ -3,7 +3,8 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from threading import Lock
@@ -20,9 +21,9 @@ from medchat.models_file import (
     parse_models,
     read_models,
     row_of,
+    unknown_model,
     write_models,
 )
-from medchat.records import Sampling
 from medchat.settings import ASSETS
 
 __all__ = [
@@ -35,10 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class Catalogue(Mapping[str, ModelSpec]):
-    """The models by id, the default first; what is added is there for all threads at once.
+    """The models by id, the default first; what is added, by another process too, is there for all threads at once.
 
     models_dir: where models of the Hub are, each in a folder of its own. own_file: the models that somebody
-    added; a broken one is reported in the log, left as it is, and the rest goes on without it.
+    added; a broken one is reported in the log, left as it is, and the rest goes on with what was read before.
     Raises InvalidInput with one line that names the place when the bundled file breaks the schema.
     """
 
@@ -49,28 +50,30 @@ class Catalogue(Mapping[str, ModelSpec]):
         self._opened: dict[str, ModelSpec] = {}
         self._lock = Lock()
         self._own: dict[str, ModelSpec] = {}
-        self._publish()
-        try:
-            self._own = self._read_own()
-        except InvalidInput as fault:
-            log.warning("The models added here are left out. %s", fault)
-        for model_id in self._own.keys() & self._bundled.keys():
-            log.warning("The model %s that was added here is left out: MedChat now brings one of that id.", model_id)
-        self._publish()
+        self._load_own()
 
     def __getitem__(self, model_id: str) -> ModelSpec:
-        return self._models[model_id]
+        return self._now()[model_id]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._models)
+        return iter(self._now())
 
     def __len__(self) -> int:
-        return len(self._models)
+        return len(self._now())
+
+    # Mapping's own would look each model up, of which one may be gone by then.
+    def values(self) -> ValuesView[ModelSpec]:
+        """The models of this moment."""
+        return self._now().values()
+
+    def items(self) -> ItemsView[str, ModelSpec]:
+        """The models of this moment with their ids."""
+        return self._now().items()
 
     @property
     def default(self) -> ModelSpec:
         """The model that answers where none is named."""
-        return next(iter(self._models.values()))
+        return next(iter(self._bundled.values()))
 
     def resolve(self, name: str) -> ModelSpec:
         """The model called so: "default", an id, or a path to a GGUF file or a model folder.
@@ -80,7 +83,7 @@ class Catalogue(Mapping[str, ModelSpec]):
         """
         if name == "default":
             return self.default
-        models = self._models
+        models = self._now()
         if name in models:
             return models[name]
         spec = _of_path(os.path.expanduser(name))
@@ -119,6 +122,24 @@ class Catalogue(Mapping[str, ModelSpec]):
                 raise NotFound(f"There is no model {_short(model_id)!r} that was added here.")
             self._save(own)
 
+    def _now(self) -> dict[str, ModelSpec]:
+        """The models as they are: the file is read again when it has changed."""
+        if self._own_file and self._stamp != _stamp_of(self._own_file):
+            with self._lock:
+                if self._stamp != _stamp_of(self._own_file):
+                    self._load_own()
+        return self._models
+
+    def _load_own(self) -> None:
+        self._stamp = _stamp_of(self._own_file) if self._own_file else None  # before: a change after it is seen
+        try:
+            self._own = self._read_own()
+        except InvalidInput as fault:
+            log.warning("The models added here cannot be read. %s", fault)
+        for model_id in self._own.keys() & self._bundled.keys():
+            log.warning("The model %s that was added here is left out: MedChat now brings one of that id.", model_id)
+        self._publish()
+
     def _read_own(self) -> dict[str, ModelSpec]:
         """The models in the file as it is now: another process may have added some."""
         if self._own_file is None:
@@ -128,20 +149,31 @@ class Catalogue(Mapping[str, ModelSpec]):
         return read_models(self._own_file, self._models_dir, own=True)
 
     def _save(self, own: dict[str, ModelSpec]) -> None:
-        if self._own_file is not None:
+        if self._own_file is None:
+            self._own = own
+            self._publish()
+        else:
             write_models(self._own_file, [row_of(spec) for spec in own.values()])
-        self._own = own
-        self._publish()
+            self._load_own()
 
     def _publish(self) -> None:
         # In one step, so that no reader needs the lock.
         self._models = {**self._bundled, **self._opened, **self._own, **self._bundled}
 
 
+def _stamp_of(file: Path) -> tuple[int, int, int] | None:
+    """What differs once the file was written; None when there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
 def _of_path(path: str) -> ModelSpec | None:
     """A model file or folder that nothing is known about; None when there is no such.
 
-    Raises InvalidInput for an adapter, which needs its base. `think` is also right for models that write no marks.
+    Raises InvalidInput for an adapter, which needs its base.
     """
     backend: BackendName
     if not path:
@@ -156,19 +188,8 @@ def _of_path(path: str) -> ModelSpec | None:
         return None
     place = Path(path).resolve()
     name = place.stem if backend == "llamacpp" else place.name
-    return ModelSpec(
-        id=f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}",
-        name=name,
-        backend=backend,
-        path=place,
-        answer_format="think",
-        sampling=Sampling(max_new_tokens=1024, temperature=0.6, top_p=0.95, top_k=20),
-        n_ctx=4096,
-        description="A model of your own.",
-        licence="not known",
-        limits=("Nothing is known here about what it can do and cannot do.", "Not for the care of patients."),
-        own=True,
-    )
+    model_id = f"{name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    return replace(unknown_model(backend), id=model_id, name=name, path=place)
 
 
 def _short(name: str) -> str:

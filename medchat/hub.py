@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medchat import machine
-from medchat.catalogue import UNFINISHED, ModelSpec, is_complete
+from medchat.catalogue import UNFINISHED, HubSource, ModelSpec, is_complete
 from medchat.errors import DownloadFailed
 from medchat.hub_worker import Source
+from medchat.models_file import hub_path
 from medchat.settings import ROOT, child_environment, secret
 
 HUB = "https://huggingface.co"
 KEPT_FREE_BYTES = 500_000_000  # so that the store can go on writing
 CANCEL_TIMEOUT_S = 2.0
+LOOK_TIMEOUT_S = 45.0
 
 STOPPED = "The download stopped unexpectedly; start it again: it goes on from where it was."
+NO_ANSWER = "The Hub gave no answer in time; try again in some minutes."
 
 # How the child reaches the Hub from behind a proxy; other processes of ours need no network.
 NETWORK_VARIABLES = (
@@ -39,11 +42,19 @@ class Download:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the Hub says of a model. gb: of its download. gated: it wants its terms accepted."""
+
+    gb: float
+    gated: bool
+
+
 class Downloads:
     """The downloads of one process, one at a time, for any thread.
 
-    token: the Hub's token, "" for none. endpoint: the Hub or a mirror, "" for the one in HF_ENDPOINT or the Hub.
-    free_bytes: room on the disk of a folder.
+    models_dir: where models of the Hub are. token: the Hub's token, "" for none. endpoint: the Hub or a mirror, ""
+    for the one in HF_ENDPOINT or the Hub. free_bytes: room on the disk of a folder.
     """
 
     def __init__(
@@ -53,7 +64,7 @@ class Downloads:
         endpoint: str = "",
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
-        self._models_dir = models_dir
+        self.models_dir = models_dir
         self._token = token
         self._endpoint = (endpoint or secret("HF_ENDPOINT") or HUB).rstrip("/")
         self._free_bytes = free_bytes
@@ -81,8 +92,28 @@ class Downloads:
             if not sources:
                 raise DownloadFailed(f"{spec.name} is not on the Hub; put its files back, or remove it from the list.")
             self._make_room(spec)
-            order = {"endpoint": self._endpoint, "sources": [asdict(source) for source in sources]}
-            self._jobs[spec.id] = _Job(spec, order, self._token(), lambda: self._free_bytes(self._models_dir))
+            order = {"do": "fetch", "endpoint": self._endpoint, "sources": [asdict(source) for source in sources]}
+            self._jobs[spec.id] = _Job(spec, order, self._token(), lambda: self._free_bytes(self.models_dir))
+
+    def look(self, hub: HubSource, *, is_adapter: bool = False) -> Found:
+        """What the Hub says now of what would be fetched; nothing is.
+
+        Raises DownloadFailed when there is no such thing, or the Hub cannot be asked.
+        """
+        source = Source(hub.repo, hub.revision, hub.file, str(hub_path(self.models_dir, hub)), is_adapter)
+        order = {"do": "look", "endpoint": self._endpoint, "sources": [asdict(source)]}
+        with _child(order, self._token()) as process:
+            late = threading.Timer(LOOK_TIMEOUT_S, process.kill)
+            late.start()
+            try:
+                line = process.stdout.readline() if process.stdout else b""
+            finally:
+                late.cancel()
+        kind, *values = json.loads(line or json.dumps(["failed", NO_ANSWER]))
+        if kind == "failed":
+            raise DownloadFailed(*values)
+        n_bytes, gated = values
+        return Found(max(n_bytes, 1) / 1e9, gated)
 
     def status(self, model_id: str) -> Download | None:
         """How its download is, None when none was started."""
@@ -102,11 +133,11 @@ class Downloads:
 
     def _make_room(self, spec: ModelSpec) -> None:
         try:
-            self._models_dir.mkdir(parents=True, exist_ok=True)
-            free = self._free_bytes(self._models_dir)
+            self.models_dir.mkdir(parents=True, exist_ok=True)
+            free = self._free_bytes(self.models_dir)
         except OSError as error:
             raise DownloadFailed(
-                f"The models folder {self._models_dir} cannot be used ({error.strerror}); set MEDCHAT_MODELS_DIR."
+                f"The models folder {self.models_dir} cannot be used ({error.strerror}); set MEDCHAT_MODELS_DIR."
             ) from error
         here = sum(_bytes_under(source.path) for source in _sources(spec))
         wanted = int((spec.download_gb or 0) * 1e9) - here
@@ -123,18 +154,7 @@ class _Job:
         self._free_bytes = free_bytes
         self._end: Download | None = None  # how it ended, published when the child is gone
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "medchat.hub_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(token),
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        if self._process.stdin:
-            with contextlib.suppress(OSError):  # it has died: _follow notices
-                self._process.stdin.write(json.dumps(order).encode() + b"\n")
-                self._process.stdin.flush()
+        self._process = _child(order, token)
         self._thread = threading.Thread(target=self._follow, name="download", daemon=True)
         self._thread.start()
 
@@ -185,6 +205,23 @@ class _Job:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _child(order: dict[str, Any], token: str) -> "subprocess.Popen[bytes]":
+    """A worker that has its order; it ends when its standard input is closed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medchat.hub_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_environment(token),
+        cwd=ROOT,
+        start_new_session=True,
+    )
+    if process.stdin:
+        with contextlib.suppress(OSError):  # it has died: who reads what it says notices
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+    return process
 
 
 def _no_room(name: str, wanted: int, free: int) -> str:

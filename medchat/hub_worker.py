@@ -1,8 +1,8 @@
 """The process that fetches from the Hugging Face Hub: `python -m medchat.hub_worker`, started by hub.py.
 
-It reads one line of JSON, the order, from standard input, writes events as lines of JSON, and ends when standard
-input closes, so that it does not outlive the app. Its token comes by its environment, which other users of the
-machine cannot read.
+It reads one line of JSON, the order to fetch or only to look, from standard input, writes events as lines of JSON,
+and ends when standard input closes, so that it does not outlive the app. Its token comes by its environment, which
+other users of the machine cannot read.
 
 What arrives waits in a folder called UNFINISHED and takes its place when size and checksum are right. The next
 start goes on with what it finds there: the Hub's own library would begin each file anew.
@@ -21,13 +21,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+from medchat.backends.server_errors import no_client
 from medchat.catalogue import UNFINISHED
 from medchat.errors import DownloadFailed
-from medchat.settings import secret
+from medchat.settings import LOOPBACK, secret
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -36,7 +38,7 @@ RETRY_WAITS_S = (1.0, 3.0)
 TIMEOUT_S = 20.0
 PROGRESS_EVERY_S = 0.2
 IN_BETWEEN = "Is there a login page or a proxy in between?"
-CONTINUES = "What was fetched is kept: start it again to go on."
+CONTINUES = " What was fetched is kept: start it again to go on."
 
 # What loading a model needs; everything else in its repository stays there.
 TEXTS = (
@@ -62,6 +64,12 @@ class Source:
         """The folder in which it waits until it is whole."""
         path = Path(self.path)
         return path.with_name(path.name + UNFINISHED) if self.file else path / UNFINISHED
+
+    @property
+    def continues(self) -> str:
+        """How to go on with what of it is here; "" when nothing is."""
+        folder = self.staging if self.file else Path(self.path)
+        return CONTINUES if any(it.is_file() and it.stat().st_size for it in folder.rglob("*")) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,14 @@ class _File:
         return next((path.stat().st_size for path in (self.place, self.part) if path.is_file()), 0)
 
 
+class _Plan(NamedTuple):
+    """What of a source is to be fetched. gated: its terms must be accepted first."""
+
+    source: Source
+    files: list[_File]
+    gated: bool
+
+
 class _Progress:
     """Tells the parent how many bytes are here, not more often than it is of use."""
 
@@ -111,16 +127,20 @@ class _Progress:
 
 
 def main() -> None:
-    """Fetch what standard input orders; the last line says how it ended."""
+    """Do what standard input orders; the last line says how it ended."""
     sys.stdout = sys.stderr  # a library that prints must not disturb the events
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
-        _fetch_all(order["endpoint"], [Source(**source) for source in order["sources"]])
+        plans = _plans(order["endpoint"], [Source(**source) for source in order["sources"]])
+        if order["do"] == "look":
+            n_bytes = sum(file.size for plan in plans for file in plan.files)
+            _tell("found", n_bytes, any(plan.gated for plan in plans))
+        else:
+            _fetch_all(order["endpoint"], plans)
+            _tell("done")
     except DownloadFailed as error:
         _tell("failed", str(error))
-    else:
-        _tell("done")
 
 
 def _end_with_the_parent() -> None:
@@ -133,22 +153,40 @@ def _tell(*event: object) -> None:
     os.write(1, json.dumps(event).encode() + b"\n")
 
 
-def _fetch_all(endpoint: str, sources: Sequence[Source]) -> None:
-    from huggingface_hub import HfApi
+def _plans(endpoint: str, sources: Sequence[Source]) -> list[_Plan]:
+    """What is to be fetched of each; raises DownloadFailed when the Hub does not have it or cannot be asked."""
+    import httpx2
+    from huggingface_hub import HfApi, get_session
+
+    token = secret("HF_TOKEN")
+    parts = urlsplit(endpoint)
+    if token and parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        raise DownloadFailed(
+            f"HF_TOKEN would travel to {parts.hostname} for everybody to read: set HF_ENDPOINT to an address that"
+            " begins with https://, or unset one of the two."
+        )
+    try:
+        get_session()
+    except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+        raise DownloadFailed(no_client(error)) from error
+    api = HfApi(endpoint=endpoint, token=token or False)
+    plans = []
+    for source in sources:
+        with _clear_errors(source, endpoint, bool(token)):
+            plans.append(_plan(api, source))
+    return plans
+
+
+def _fetch_all(endpoint: str, plans: Sequence[_Plan]) -> None:
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # it is there, exported lazily
 
     token = secret("HF_TOKEN")
     headers = build_hf_headers(token=token or False) | {"accept-encoding": "identity"}  # sizes are those of the files
-    api = HfApi(endpoint=endpoint, token=token or False)
-    plans: list[tuple[Source, list[_File]]] = []
-    for source in sources:
-        with _clear_errors(source, endpoint, bool(token)):
-            plans.append((source, _files(api, source)))
-    files = [file for _, group in plans for file in group]
+    files = [file for plan in plans for file in plan.files]
     progress = _Progress(sum(file.bytes_here for file in files), sum(file.size for file in files))
-    for source, group in plans:
-        with _clear_errors(source, endpoint, bool(token)), _staging(source):
-            for file in group:
+    for plan in plans:
+        with _clear_errors(plan.source, endpoint, bool(token)), _staging(plan.source):
+            for file in plan.files:
                 _fetch(file, headers, progress)
 
 
@@ -161,7 +199,7 @@ def _staging(source: Source) -> Iterator[None]:
     shutil.rmtree(source.staging)
 
 
-def _files(api: "HfApi", source: Source) -> list[_File]:
+def _plan(api: "HfApi", source: Source) -> _Plan:
     """The files to fetch, with what the Hub says of them."""
     from huggingface_hub import hf_hub_url
 
@@ -182,7 +220,7 @@ def _files(api: "HfApi", source: Source) -> list[_File]:
         part = source.staging / f"{(sha256 or git_sha1)[:16]}-{Path(name).name}"
         place = Path(source.path) if source.file else Path(source.path) / name
         files.append(_File(url, found.size, sha256, git_sha1, place, part))
-    return files
+    return _Plan(source, files, bool(info.gated))
 
 
 def _loadable(source: Source, names: Sequence[str]) -> list[str]:
@@ -275,14 +313,15 @@ def _clear_errors(source: Source, endpoint: str, has_token: bool) -> Iterator[No
         raise DownloadFailed(_refusal(error, source, endpoint, has_token)) from error
     except httpx2.RequestError as error:
         raise DownloadFailed(
-            f"The Hub cannot be reached ({_host(endpoint)}), or the connection broke; check the network. {CONTINUES}"
+            f"The Hub cannot be reached ({_host(endpoint)}), or the connection broke; check the network."
+            f"{source.continues}"
         ) from error
     except Timeout as error:
         raise DownloadFailed(f"{source.repo} is already being fetched by another MedChat.") from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         what = "The disk is full" if full else f"The models folder cannot be written ({error.strerror})"
-        raise DownloadFailed(f"{what}; free some room, or set MEDCHAT_MODELS_DIR. {CONTINUES}") from error
+        raise DownloadFailed(f"{what}; free some room, or set MEDCHAT_MODELS_DIR.{source.continues}") from error
 
 
 def _host(endpoint: str) -> str:
@@ -318,9 +357,9 @@ def _refusal(error: Any, source: Source, endpoint: str, has_token: bool) -> str:
     if code in (401, 403):
         return f"The Hub refuses {'HF_TOKEN: is it valid and may it read' if has_token else 'access to'} {source.repo}."
     if code == 429:
-        return f"The Hub takes no more requests for now; try again in some minutes. {CONTINUES}"
+        return f"The Hub takes no more requests for now; try again in some minutes.{source.continues}"
     if code >= 500:
-        return f"The Hub has a fault (HTTP {code}); try again later. {CONTINUES}"
+        return f"The Hub has a fault (HTTP {code}); try again later.{source.continues}"
     return f"The Hub refuses {source.repo} (HTTP {code})."
 
 

@@ -121,7 +121,7 @@ def _add(args: Arguments, settings: Settings) -> None:
     with _backends(settings) as backends:
         if args.hub:
             spec = own_models.from_hub(
-                args.hub, catalogue, settings.models_dir,
+                args.hub, catalogue, _downloads(settings),
                 file=args.file, revision=args.revision or "main", base=args.base, wishes=wishes,
             )  # fmt: skip
         elif args.endpoint:
@@ -167,6 +167,10 @@ def _text(path: Path | None) -> str:
         raise InvalidInput(f"{path} is no text in UTF-8.") from error
 
 
+def _downloads(settings: Settings) -> Downloads:
+    return Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
+
+
 @contextmanager
 def _backends(settings: Settings) -> "Iterator[Backends]":
     from medchat.backends import Backends
@@ -187,12 +191,14 @@ def _fetch(args: Arguments, settings: Settings) -> None:
     catalogue = _catalogue(settings)
     spec = catalogue.resolve(args.id)
     if not spec.is_here:
-        downloads = Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
+        downloads = _downloads(settings)
         try:
             downloads.start(spec)
             _watch(spec, downloads)
         except KeyboardInterrupt:
-            print(f"\nWhat was fetched is kept; go on with: {PROGRAM} fetch {spec.id}", file=sys.stderr)
+            status = downloads.status(spec.id)
+            kept = "What was fetched is kept; go on with" if status and status.done_bytes else "Start it again with"
+            print(f"\n{kept}: {PROGRAM} fetch {spec.id}", file=sys.stderr)
             raise
         finally:
             downloads.close()

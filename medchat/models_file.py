@@ -1,5 +1,6 @@
 """What is known of a model, and the files that say it: their schema, reading and writing."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -50,6 +51,17 @@ class Endpoint:
         """The host's name, to be shown."""
         return urlsplit(self.base_url).hostname or self.base_url
 
+    @property
+    def clear_text_fault(self) -> str:
+        """Why nothing may travel there unencrypted, in a line; "" where it is encrypted or nobody else can read it."""
+        if urlsplit(self.base_url).scheme != "http" or self.host in LOOPBACK:
+            return ""
+        if not _is_private(self.host):
+            return f"{self.host} is outside of your network: its address must begin with https://."
+        if self.key_variable:
+            return f"A key would travel to {self.host} for everybody to read; use https://, or no key."
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -62,7 +74,8 @@ class ModelSpec:
     n_ctx: tokens of prompt and answer together. precision: in which transformers loads it.
     parameters: how many, in billions; download_gb and memory_gb: of the download and the loaded weights
     with a context of 8,000 tokens, in GB; None where nobody said. gated: the Hub wants its terms accepted.
-    limits: what it cannot do, in plain words. languages: ISO 639-1 codes of those that its authors name.
+    limits: what it cannot do, in plain words. languages: ISO 639-1 codes of those that its authors name, none
+    where that is not known.
     system_prompt: for the chat template. prompt: the whole prompt that it was trained with, instead of a
     chat: {question}, and {context} where prompt_with_context is taken because there is one. max_input_tokens:
     to which such a prompt is cut, 0 for none. template_options: what its chat template is also told.
@@ -91,7 +104,7 @@ class ModelSpec:
     download_gb: float | None = None
     memory_gb: float | None = None
     gated: bool = False
-    languages: tuple[str, ...] = ("en",)
+    languages: tuple[str, ...] = ()
     system_prompt: str = ""
     prompt: str = ""
     prompt_with_context: str = ""
@@ -114,6 +127,31 @@ class ModelSpec:
         return needs_nothing or (bool(wanted) and all(is_complete(path) for path in wanted))
 
 
+def unknown_model(backend: BackendName) -> ModelSpec:
+    """A model that nothing is known about, without id and name; `think` is also right for one that writes no marks."""
+    return ModelSpec(
+        id="",
+        name="",
+        backend=backend,
+        answer_format="think",
+        sampling=Sampling(max_new_tokens=1024, temperature=0.6, top_p=0.95, top_k=20),
+        n_ctx=4096,
+        description="A model of your own.",
+        licence="not known",
+        limits=("Nothing is known here about what it can do and cannot do.", "Not for the care of patients."),
+        own=True,
+    )
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether the file begins as GGUF files do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
+
+
 def is_complete(path: Path) -> bool:
     """Whether the file, or the folder of weights with all that was to be fetched into it, is there."""
     described = any((path / name).is_file() for name in ("config.json", "adapter_config.json"))
@@ -131,6 +169,15 @@ def _plain_url(url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
         raise ValueError("is no address like https://host/v1")
     return url
+
+
+def _is_private(host: str) -> bool:
+    """Whether the host is in the network at hand, as far as its name tells."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".lan", ".internal", ".home.arpa"))
+    return (address.is_private or address.is_loopback) and not address.is_link_local
 
 
 class _Schema(BaseModel):
@@ -187,7 +234,7 @@ class _Model(_Schema):
     download_gb: Amount | None = None
     memory_gb: Amount | None = None
     gated: bool = False
-    languages: Annotated[list[Annotated[str, Field(pattern=r"^[a-z]{2}$")]], Field(min_length=1)] = ["en"]
+    languages: list[Annotated[str, Field(pattern=r"^[a-z]{2}$")]] = []
     system_prompt: str = ""
     prompt: str = ""
     prompt_with_context: str = ""

@@ -1,25 +1,19 @@
 """A model that somebody adds: a file, an adapter, a server's or one of the Hub, checked and made a ModelSpec."""
 
-import ipaddress
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from medchat.backends import Backends, ModelFacts
-from medchat.catalogue import BackendName, Catalogue, Endpoint, HubSource, ModelSpec, Precision
-from medchat.errors import InvalidInput, NotFound
+from medchat.backends import Backends
+from medchat.catalogue import Catalogue, Endpoint, HubSource, ModelSpec, Precision
+from medchat.errors import NAME_CHARS, DownloadFailed, InvalidInput, NotFound, one_of
 from medchat.formats import FORMATS
-from medchat.models_file import hub_path
-from medchat.records import Sampling
-from medchat.settings import LOOPBACK
+from medchat.hub import Downloads
+from medchat.models_file import hub_path, is_gguf, unknown_model
 
-LIMITS = ("Nothing is known here about what it can do and cannot do.", "Not for the care of patients.")
-NAME_CHARS = 80
 SERVER_N_CTX = 8192  # no server says how much it takes; those of today take at least this
-NAMES_SHOWN = 8
 
 VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*(KEY|TOKEN)", re.ASCII)
 # Keys for something else than a model: whoever may add a server could have them sent to it.
@@ -45,10 +39,6 @@ class Wishes:
     precision: Precision | None = None
 
 
-class _Checkable(Protocol):
-    def check(self) -> ModelFacts | list[str]: ...
-
-
 def from_file(
     path: Path,
     catalogue: Catalogue,
@@ -64,6 +54,8 @@ def from_file(
     with the reason why it cannot be used.
     """
     place = _place(path, allowed_dirs)
+    if place.is_file() and not is_gguf(place):
+        raise InvalidInput(f"{place.name!r} is no GGUF file; give one, or a folder with a model or an adapter.")
     is_adapter_folder = (place / "adapter_config.json").is_file()
     if base:
         if place.is_dir() and not is_adapter_folder:
@@ -75,7 +67,7 @@ def from_file(
             raise InvalidInput(f"{place.name!r} is an adapter: name the model that it was made for as its base.")
         if place.is_dir() and not (place / "config.json").is_file():
             raise InvalidInput(f"{place.name!r} is no model folder: it holds no config.json.")
-        spec = replace(_unknown("llamacpp" if place.is_file() else "transformers"), path=place)
+        spec = replace(unknown_model("llamacpp" if place.is_file() else "transformers"), path=place)
     name = place.stem if place.is_file() else place.name
     return checked(_as_wished(spec, name, wishes, catalogue), backends)
 
@@ -83,7 +75,7 @@ def from_file(
 def from_hub(
     repo: str,
     catalogue: Catalogue,
-    models_dir: Path,
+    downloads: Downloads,
     *,
     file: str = "",
     revision: str = "main",
@@ -92,7 +84,8 @@ def from_hub(
 ) -> ModelSpec:
     """A model of the Hub: one GGUF file of its repository or, without file, its weights; with base an adapter.
 
-    It can be checked() when it was fetched. Raises InvalidInput or NotFound.
+    The Hub was asked whether it can be fetched; it can be checked() when it was. Raises InvalidInput, NotFound, or
+    DownloadFailed when it cannot be fetched, or the Hub cannot be asked now.
     """
     repo = repo.strip().removeprefix("https://huggingface.co/").rstrip("/")
     if not REPO.fullmatch(repo):
@@ -104,14 +97,19 @@ def from_hub(
     if PART_OF_GGUF.search(file):
         raise InvalidInput("This GGUF is split into several files; choose one that is whole.")
     hub = HubSource(repo, revision, file)
-    place = hub_path(models_dir, hub)
+    place = hub_path(downloads.models_dir, hub)
     if base:
         spec = _on_base(_base(base, catalogue, must_be_here=False), catalogue, not file, repo)
         spec = replace(spec, adapter=place, adapter_hub=hub)
     else:
-        spec = replace(_unknown("llamacpp" if file else "transformers"), path=place, hub=hub)
+        spec = replace(unknown_model("llamacpp" if file else "transformers"), path=place, hub=hub)
     name = Path(file).stem if file else repo.partition("/")[2]
-    return _as_wished(spec, name, wishes, catalogue)
+    spec = _as_wished(spec, name, wishes, catalogue)
+    try:
+        found = downloads.look(hub, is_adapter=bool(base))
+    except DownloadFailed as error:
+        raise DownloadFailed(f"{repo} was not added, for it is checked first. {error}") from error
+    return replace(spec, download_gb=(spec.download_gb or 0) + found.gb, gated=spec.gated or found.gated)
 
 
 def from_endpoint(
@@ -132,29 +130,30 @@ def from_endpoint(
     if not model:
         raise InvalidInput("Give the model's name on the server.")
     _check_variable(key_variable.strip())
-    url = _checked_url(base_url.strip(), bool(key_variable.strip()))
-    endpoint = Endpoint(url, model, key_variable.strip())
+    endpoint = Endpoint(_checked_url(base_url.strip()), model, key_variable.strip())
+    if endpoint.clear_text_fault:
+        raise InvalidInput(endpoint.clear_text_fault)
     spec = replace(
-        _unknown("openai"), endpoint=endpoint, n_ctx=SERVER_N_CTX, description=f"A model of the server {endpoint.host}."
+        unknown_model("openai"),
+        endpoint=endpoint,
+        n_ctx=SERVER_N_CTX,
+        description=f"A model of the server {endpoint.host}.",
     )
     return checked(_as_wished(spec, model.rpartition("/")[2], wishes, catalogue), backends)
 
 
 def checked(spec: ModelSpec, backends: Backends) -> ModelSpec:
-    """The model with what a look at its files says of it; nothing of it stays loaded.
+    """The model with what a look at it says of it; nothing of it stays loaded.
 
     Raises the backend's ModelUnavailable, NotEnoughMemory or InvalidInput when it cannot be used.
     """
     try:
-        found = cast(_Checkable, backends.get(spec)).check()
+        found = backends.get(spec).check()
     finally:
         backends.forget(spec.id)
-    if isinstance(found, list):
-        _check_served(spec, found)
-        return spec
     if not (found.has_chat_template or spec.prompt):
         raise InvalidInput(f"{spec.name} has no chat template: give the prompt that it was trained with.")
-    memory_gb = max(found.memory_gb, 0.001)
+    memory_gb = max(found.memory_gb, 0.001) if spec.path else None
     if spec.adapter:
         return replace(spec, memory_gb=memory_gb)
     # Half of a short context stays for the question.
@@ -178,22 +177,6 @@ def _place(path: Path, allowed_dirs: Sequence[Path] | None) -> Path:
     return place
 
 
-def _unknown(backend: BackendName) -> ModelSpec:
-    """A model that nothing is known about; `think` is also right for models that write no marks."""
-    return ModelSpec(
-        id="",
-        name="",
-        backend=backend,
-        answer_format="think",
-        sampling=Sampling(max_new_tokens=1024, temperature=0.6, top_p=0.95, top_k=20),
-        n_ctx=4096,
-        description="A model of your own.",
-        licence="not known",
-        limits=LIMITS,
-        own=True,
-    )
-
-
 def _base(model_id: str, catalogue: Catalogue, *, must_be_here: bool = True) -> ModelSpec:
     """The model an adapter goes onto; raises NotFound or InvalidInput when there cannot be one."""
     base = catalogue.get(model_id)
@@ -211,8 +194,9 @@ def _base(model_id: str, catalogue: Catalogue, *, must_be_here: bool = True) -> 
 def _on_base(base: ModelSpec, catalogue: Catalogue, is_folder: bool, name: str) -> ModelSpec:
     """The base as an adapter runs on it: transformers for a PEFT folder, llama.cpp for a GGUF file."""
     spec = replace(
-        base, base=base.name, description=f"{base.name} with the adapter {name}.", limits=_limits(base), own=True
-    )
+        base, base=base.name, description=f"{base.name} with the adapter {name}.", limits=_limits(base), languages=(),
+        own=True,
+    )  # fmt: skip
     if not is_folder and base.backend == "transformers":
         raise InvalidInput(f"{name!r} is a file for llama.cpp, and {base.name} runs in transformers; give its folder.")
     if not is_folder or base.backend == "transformers":
@@ -232,7 +216,7 @@ def _limits(base: ModelSpec) -> tuple[str, ...]:
 def _as_wished(spec: ModelSpec, name: str, wishes: Wishes, catalogue: Catalogue) -> ModelSpec:
     """The model with its name, an id made from that, and what else was wished."""
     if wishes.answer_format and wishes.answer_format not in FORMATS:
-        raise InvalidInput(f"There is no answer format {wishes.answer_format[:NAME_CHARS]!r}; give {_or(FORMATS)}.")
+        raise InvalidInput(f"There is no answer format {wishes.answer_format[:NAME_CHARS]!r}; give {one_of(FORMATS)}.")
     if wishes.prompt and "{question}" not in wishes.prompt:
         raise InvalidInput("The prompt must hold {question}: there the question is put in.")
     if wishes.prompt and wishes.system_prompt:
@@ -278,8 +262,8 @@ def _check_variable(name: str) -> None:
         raise InvalidInput(f"{name} is no key of a model server; put that server's key into a variable of its own.")
 
 
-def _checked_url(url: str, has_key: bool) -> str:
-    """The address without a slash at its end; raises InvalidInput where text or a key would not be safe."""
+def _checked_url(url: str) -> str:
+    """The address without a slash at its end; raises InvalidInput for one that holds more than an address."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -287,35 +271,4 @@ def _checked_url(url: str, has_key: bool) -> str:
         parts, host = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidInput("The server's address must be like https://host/v1, without a name, password or key in it.")
-    if parts.scheme == "http" and host not in LOOPBACK:
-        if not _is_private(host):
-            raise InvalidInput(f"{host} is outside of your network: its address must begin with https://.")
-        if has_key:
-            raise InvalidInput(f"A key would travel to {host} for everybody to read; use https://, or no key.")
     return url.rstrip("/")
-
-
-def _is_private(host: str) -> bool:
-    """Whether the host is in the network at hand, as far as its name tells."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".lan", ".internal", ".home.arpa"))
-    return (address.is_private or address.is_loopback) and not address.is_link_local
-
-
-def _check_served(spec: ModelSpec, names: Sequence[str]) -> None:
-    """Raises InvalidInput when the server lists models and this is none of them."""
-    wanted = spec.endpoint.model if spec.endpoint else ""
-    listed = [name.removeprefix("models/") for name in names]  # Google's puts that before each
-    if listed and wanted.removeprefix("models/") not in listed:
-        host = spec.endpoint.host if spec.endpoint else ""
-        raise InvalidInput(f"{host} has no model {wanted[:NAME_CHARS]!r}; it has {_or(listed)}.")
-
-
-def _or(names: Collection[str]) -> str:
-    """The names as a list in a sentence, the first few when they are many."""
-    shown = [name[:NAME_CHARS] for name in list(names)[:NAMES_SHOWN]]
-    more = [f"{len(names) - NAMES_SHOWN} more"] if len(names) > NAMES_SHOWN else []
-    *first, last = [*shown, *more]
-    return f"{', '.join(first)} or {last}" if first else last

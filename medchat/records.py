@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from medchat.errors import InvalidInput
 
+MIN_TEMPERATURE = 0.001  # below it the likeliest token has all of the probability, and numbers overflow
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "cancelled"]
 ExampleKind = Literal["free", "mcq", "calc", "diagnosis"]
@@ -35,6 +36,28 @@ class Sampling:
     top_k: int = 0
     seed: int = 0
     presence_penalty: float = 0.0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is taken each time."""
+        return not self.temperature >= MIN_TEMPERATURE
+
+
+class Range(NamedTuple):
+    """The least and the most that somebody may choose."""
+
+    low: float
+    high: float
+
+
+SAMPLING_RANGES: Mapping[str, Range] = {
+    "max_new_tokens": Range(16, 32_768),
+    "temperature": Range(0, 2),
+    "top_p": Range(0.01, 1),
+    "top_k": Range(0, 1000),
+    "seed": Range(0, 2**31 - 1),
+    "presence_penalty": Range(0, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +93,10 @@ class Done(NamedTuple):
 
 
 class ModelFacts(NamedTuple):
-    """What a look at a model's files says of it, before it is loaded.
+    """What a look at a model says of it, before it is loaded.
 
-    parameters: in billions. n_ctx: tokens that it was trained for. memory_gb: what loading it takes, in GB.
+    architecture: "" where nobody says. parameters: in billions, 0 where nobody says. n_ctx: tokens that it was
+    trained for. memory_gb: what loading it takes, in GB, 0 where nothing is loaded here.
     """
 
     architecture: str

@@ -83,7 +83,14 @@ class FakeHub:
                 sha256 = hashlib.sha256(content).hexdigest()
                 row |= {"blobId": "0" * 40, "lfs": {"sha256": sha256, "size": len(content), "pointerSize": 130}}
             siblings.append(row)
-        return {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings, "tags": []}
+        return {
+            "id": repo,
+            "modelId": repo,
+            "sha": COMMIT,
+            "siblings": siblings,
+            "tags": [],
+            "gated": "auto" if repo in self.gated else False,
+        }
 
 
 class _Server(ThreadingHTTPServer):

@@ -266,6 +266,19 @@ def test_top_k_of_one_is_greedy_at_any_temperature(models: Models, kind: str) ->
     assert collect(backend, [greedy])[0] == collect(backend, [top_one])[0]
 
 
+@pytest.mark.parametrize("kind", ONE_OF_EACH)
+@pytest.mark.parametrize("how", [{"temperature": 5e-324}, {"temperature": 1e-45}, {"temperature": 1.0, "top_p": 0.0}])
+def test_settings_next_to_nothing_are_greedy_and_leave_a_running_answer_alone(
+    models: Models, kind: str, how: dict[str, Any]
+) -> None:
+    backend = models.random(kind)
+    [greedy], [done] = collect(backend, [ask("hello", max_new_tokens=30)])
+    running = started(backend, [ask("another", max_new_tokens=2000)])
+    assert collect(backend, [ask("hello", max_new_tokens=30, top_k=64, **how)]) == ([greedy], [done])
+    with closing(running):
+        assert isinstance(next(running), Text)
+
+
 @pytest.mark.parametrize("kind", BYTES)
 def test_a_penalty_on_what_was_said_makes_every_token_a_new_one(models: Models, kind: str) -> None:
     [text], _ = collect(models.random(kind), [ask("hello", prefill="abc", max_new_tokens=40, presence_penalty=1000.0)])

@@ -231,7 +231,7 @@ def test_every_field_of_an_entry_arrives(tmp_path: Path) -> None:
     assert spec.path == ROOT / "models/tiny.gguf"
     assert spec.sampling == Sampling(64, 0.5, 0.9, 40, 7, 1.5)
     assert spec.limits == ("Knows nothing.", "Speaks English.")
-    assert (spec.system_prompt, spec.demo, spec.grounded, spec.languages) == ("", False, False, ("en",))
+    assert (spec.system_prompt, spec.demo, spec.grounded, spec.languages) == ("", False, False, ())
 
 
 def test_an_endpoint_arrives_and_tells_where_its_text_goes(tmp_path: Path) -> None:
@@ -453,7 +453,7 @@ def test_a_broken_file_of_own_models_stops_nothing_and_stays_as_it_is(
         catalogue = Catalogue(MODELS, file)
 
     assert list(catalogue) == list(CATALOGUE)
-    assert caplog.messages[0].startswith("The models added here are left out. models.yaml:")
+    assert caplog.messages[0].startswith("The models added here cannot be read. models.yaml:")
     with pytest.raises(InvalidInput, match=r"^models\.yaml"):
         catalogue.add(own("mine"))
     with pytest.raises(InvalidInput, match=r"^models\.yaml"):
@@ -477,6 +477,46 @@ def test_what_another_process_added_is_not_lost(tmp_path: Path) -> None:
 
     assert {"from-the-command-line", "from-the-app"} <= app.keys()
     assert {"from-the-command-line", "from-the-app"} <= Catalogue(MODELS, tmp_path / "models.yaml").keys()
+
+
+def test_what_another_process_adds_and_removes_is_seen_at_once(tmp_path: Path) -> None:
+    app, command = (Catalogue(MODELS, tmp_path / "models.yaml") for _ in range(2))
+    command.add(own("mine"))
+    assert app.get("mine") == command["mine"]
+    assert app.resolve("mine") == command["mine"]
+
+    command.add(own("mine", name="Newer"))
+    assert [spec.name for spec in app.values() if spec.own] == ["Newer"]
+
+    command.remove("mine")
+    assert "mine" not in app
+    assert len(app) == len(CATALOGUE)
+
+
+def test_a_file_that_breaks_while_the_app_runs_takes_no_model_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "models.yaml"
+    app = Catalogue(MODELS, file)
+    app.add(own("mine"))
+    whole = file.read_text()
+    with caplog.at_level(logging.WARNING):
+        file.write_text("models: [")
+        assert [app["mine"].id for _ in range(3)] == ["mine"] * 3
+
+    assert len(caplog.messages) == 1
+    file.write_text(whole.replace("name: Mine", "name: Mended"))
+    assert app["mine"].name == "Mended"
+
+
+def test_of_a_model_of_ones_own_no_language_is_claimed(tmp_path: Path) -> None:
+    catalogue = Catalogue(MODELS, tmp_path / "models.yaml")
+    catalogue.add(replace(own("mine"), languages=()))
+    (tmp_path / "it.gguf").write_bytes(b"GGUF")
+
+    assert catalogue["mine"].languages == ()
+    assert catalogue.resolve(str(tmp_path / "it.gguf")).languages == ()
+    assert all(spec.languages for spec in CATALOGUE.values()), "of the bundled entries each says its own"
 
 
 def test_a_file_that_cannot_be_written_gives_one_line_and_adds_nothing(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """`python -m medchat`: what somebody at a terminal gets to see."""
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,10 @@ def line_of(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
 
 
 def test_every_command_explains_itself(tmp_path: Path) -> None:
-    commands = "ask", "models", "models add", "models remove", "models fetch", "db upgrade", "db backup", "db export"
+    commands = (
+        "ask", "models", "models add", "models remove", "models fetch", "db upgrade", "db backup", "db export",
+        "users add", "users list", "users disable", "users enable", "users reset", "users role",
+    )  # fmt: skip
     for command in map(str.split, commands):
         result = run(*command, "--help", data_dir=tmp_path)
         assert result.returncode == 0
@@ -38,6 +44,7 @@ def test_every_command_explains_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [
     "", "ask", "frobnicate", "ask Fever? --seed x", "ask Fever? --max-new-tokens 0",
     "models add", "models add x.gguf --hub org/x", "models fetch", "models frobnicate",
+    "users", "users add Ada", "users add Ada --role root", "users role Ada", "users frobnicate",
 ])  # fmt: skip
 def test_wrong_arguments_end_with_2(tmp_path: Path, arguments: str) -> None:
     assert run(*arguments.split(), data_dir=tmp_path).returncode == 2
@@ -145,6 +152,19 @@ def test_a_model_of_the_hub_is_added_fetched_and_checked(tmp_path: Path, monkeyp
     assert run("models", "fetch", "far", data_dir=data).stdout == "far is here.\n"
 
 
+def test_what_the_hub_does_not_have_is_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeHub({"org/x": {"x.gguf": b"GGUF"}}) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        missing = line_of(run("models", "add", "--hub", "org/none", data_dir=tmp_path))
+        assert "org/none was not added" in missing
+        assert "The Hub has no org/none" in missing
+        other = line_of(run("models", "add", "--hub", "org/x", "--file", "y.gguf", data_dir=tmp_path))
+        assert "org/x has no file 'y.gguf'" in other
+    unreachable = line_of(run("models", "add", "--hub", "org/x", "--file", "x.gguf", data_dir=tmp_path))
+    assert "The Hub cannot be reached" in unreachable
+    assert not (tmp_path / "models.yaml").exists()
+
+
 def test_a_download_that_fails_and_one_that_is_broken_off_say_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,3 +215,64 @@ def test_upgrade_keeps_off_a_data_folder_in_use_or_in_the_way(tmp_path: Path) ->
 
 def test_a_wrong_database_url_gives_one_line(tmp_path: Path) -> None:
     assert "--db" in line_of(run("db", "upgrade", "--db", "nonsense", data_dir=tmp_path))
+
+
+PASSWORD = "correct horse"
+
+
+def users(data_dir: Path) -> list[tuple[str, str, bool]]:
+    rows = json.loads(run("users", "list", "--json", data_dir=data_dir).stdout)
+    return [(row["name"], row["role"], row["disabled"]) for row in rows]
+
+
+def add_user(data_dir: Path, name: str, role: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    return run("users", "add", name, "--role", role, "--password-stdin", data_dir=data_dir, text=f"{password}\n")
+
+
+def test_accounts_are_made_before_the_app_ever_ran_and_looked_after(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    assert "no database" in line_of(run("users", "list", data_dir=data))
+    assert "first account must be an admin" in line_of(add_user(data, "Bob", "rater"))
+    assert add_user(data, "Ada Lovelace", "admin").stdout == "Added Ada Lovelace as admin.\n"
+    assert add_user(data, "Bob", "rater").returncode == 0
+    assert run("users", "role", "bob", "engineer", data_dir=data).stdout == "Bob is engineer now.\n"
+    assert run("users", "disable", "BOB", data_dir=data).stdout == "Bob can no longer sign in.\n"
+    assert users(data) == [("Ada Lovelace", "admin", False), ("Bob", "engineer", True)]
+    assert run("users", "list", data_dir=data).stdout.splitlines()[1] == "Bob\tengineer\tdisabled\tpassword"
+    assert run("users", "enable", "Bob", data_dir=data).stdout == "Bob can sign in again.\n"
+    reset = run("users", "reset", "Bob", "--password-stdin", data_dir=data, text="another password\n")
+    assert reset.stdout == "Bob has a new password, and is signed out everywhere.\n"
+
+
+def test_what_no_account_can_be_made_of_gives_one_line(tmp_path: Path) -> None:
+    add_user(tmp_path, "Ada", "admin")
+    assert "10 characters" in line_of(add_user(tmp_path, "Eve", "rater", "short"))
+    assert "already" in line_of(add_user(tmp_path, "ADA", "rater"))
+    assert "last admin" in line_of(run("users", "disable", "Ada", data_dir=tmp_path))
+    assert "no user 'Bob'" in line_of(run("users", "reset", "Bob", "--password-stdin", data_dir=tmp_path, text="x"))
+    assert "--password-stdin" in line_of(run("users", "add", "Bob", "--role", "rater", data_dir=tmp_path))
+    assert users(tmp_path) == [("Ada", "admin", False)]
+
+
+@pytest.mark.parametrize(("again", "said"), [
+    (PASSWORD, "Added Ada as admin."), ("correct house", "The two were not the same."),
+])  # fmt: skip
+def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(tmp_path: Path, again: str, said: str) -> None:
+    command = [sys.executable, "-m", "medchat", "users", "add", "Ada", "--role", "admin", "--data-dir", str(tmp_path)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, command)
+    shown = b""
+    for prompt, typed in ((b"New password: ", PASSWORD), (b"The same again: ", again)):
+        while prompt not in shown:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, f"{typed}\n".encode())
+    with suppress(OSError):  # what a terminal gives when its process has ended
+        while more := os.read(terminal, 1000):
+            shown += more
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    assert said in shown.decode()
+    assert PASSWORD not in shown.decode()
+    assert bool(users(tmp_path)) == (again == PASSWORD)

@@ -15,7 +15,7 @@ import pytest
 from tiny_models import write_chain_model, write_random_model, write_unknown_architecture
 
 from medchat.backends import worker
-from medchat.backends.decoding import Completion, DecodeLoop
+from medchat.backends.decoding import Completion, DecodeLoop, Event
 from medchat.backends.gguf_model import GgufModel
 from medchat.backends.gguf_weights import MARGIN_BYTES
 from medchat.backends.llamacpp import Engine, LlamaCppBackend
@@ -162,11 +162,11 @@ def test_a_llama_cpp_that_cannot_run_here_is_said_in_one_line(
 @pytest.mark.parametrize(
     "ending",
     [
-        "sys.exit(1)",
+        "raise ImportError('no such library')",
         "os.kill(os.getpid(), 4)",
         "print([], flush=True); os.kill(os.getpid(), 4)",
     ],
-    ids=["exit", "illegal", "illegal-later"],
+    ids=["import", "illegal", "illegal-later"],
 )
 def test_a_worker_that_cannot_run_here_is_not_started_again(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +197,27 @@ def test_a_worker_that_was_killed_is_started_again(tmp_path: Path, monkeypatch: 
         with pytest.raises(ModelUnavailable, match=r"^The model stopped unexpectedly"):
             engine.ask("open", {"path": "x"})
     assert starts.read_text() == "xx"
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "failure", ["raise MemoryError", "raise ImportError('libx.so: cannot allocate memory')", "sys.exit(1)"]
+)
+def test_a_worker_that_failed_for_a_moment_is_started_again_and_answers(
+    failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = tmp_path / "starts"
+    (tmp_path / "fails_once.py").write_text(
+        f"import json, pathlib, sys\nstarts = pathlib.Path({str(starts)!r})\n"
+        f"if not starts.exists():\n    starts.touch()\n    {failure}\n"
+        "def main():\n    for line in sys.stdin:\n"
+        "        print(json.dumps([[json.loads(line)['id'], 'reply', 512]]), flush=True)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = worker.Engine("fails_once", [], library="json", unusable="This library cannot run here.")
+    with pytest.raises(ModelUnavailable, match=r"^The model stopped unexpectedly; .* Please ask again"):
+        engine.ask("open", {"path": "x"})
+    assert engine.ask("open", {"path": "x"}) == 512
     engine.close()
 
 
@@ -387,4 +408,19 @@ def test_a_long_prompt_does_not_hold_up_who_is_being_answered(random_model: Path
     for _ in range(5):  # 900 tokens take 8 steps; in each the other goes on
         loop.step()
     assert running.n_new == 6
+    loop.close()
+
+
+def test_a_step_that_fails_ends_what_runs_with_one_line_and_the_next_is_answered(random_model: Path) -> None:
+    events: list[Event] = []
+    model = load(random_model)
+    loop = DecodeLoop(model, slots=4, events=events)
+    prompt = model.prompt([Message("user", "Question?")], "", False)
+    loop.add(Completion(1, [*prompt, 10**6], Sampling(), max_new=5))  # a token that the model does not have
+    loop.step()
+    assert [event[:3] for event in events] == [[1, "error", "ModelUnavailable"]]
+    loop.add(Completion(2, prompt, Sampling(), max_new=5))
+    while loop.busy:
+        loop.step()
+    assert events[-1] == [2, "done", "length", len(prompt), 5]
     loop.close()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from test_hf_local import ask, texts_of
 from tiny_hf import as_bin, write_adapter, write_chain_model, write_random_model, write_tokenizer
 from transformers import AutoModelForCausalLM
 
+from medchat.backends.hf_files import as_safetensors, weight_files
 from medchat.backends.hf_local import HfBackend, HfEngine
-from medchat.errors import ModelUnavailable
+from medchat.errors import ModelUnavailable, NotEnoughMemory
 from medchat.settings import ROOT
 
 HI = ask("x", prefill="H")
@@ -234,6 +236,53 @@ def test_other_bin_files_are_converted_anew(engine: HfEngine, chain: Path, tmp_p
     backend.close()
     assert texts_of(backend, [HI]) == ["o!"]
     assert len(list(chain.glob(".converted-*"))) == 1
+
+
+def peak_growth(work: Callable[[], object]) -> int:
+    """Bytes of memory, files that are only mapped left out, by which this process grows at most meanwhile."""
+
+    def now() -> int:
+        [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
+        return int(line.split()[1]) << 10
+
+    sizes, ended = [now()], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.002):
+            sizes.append(now())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work()
+    ended.set()
+    watcher.join()
+    return max(sizes) - sizes[0]
+
+
+def test_converting_takes_no_memory_for_the_weights_and_keeps_tensors_that_share_or_lie_scattered(
+    chain: Path,
+) -> None:
+    no_weights(chain)
+    large = torch.arange(32 << 20, dtype=torch.float32).reshape(8192, 4096)  # 128 MiB
+    state = {"large": large, "small": torch.arange(6).reshape(2, 3).T, "one": torch.ones(3)}
+    torch.save(state | {"same": state["one"]}, chain / "pytorch_model.bin")
+    files = weight_files(chain)
+    assert peak_growth(lambda: as_safetensors(chain, files, 1 << 20)) < 32 << 20
+    made = load_file(as_safetensors(chain, files, 0) / "model.safetensors")
+    assert made.keys() == {"large", "small", "one", "same"}
+    assert all(torch.equal(made[name], tensor) for name, tensor in state.items())
+    assert torch.equal(made["same"], state["one"])
+
+
+def test_the_oldest_bin_files_which_must_be_read_at_once_are_refused_where_memory_is_short(chain: Path) -> None:
+    no_weights(chain)
+    state = {"weight": torch.zeros(1 << 20)}
+    torch.save(state, chain / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    with pytest.raises(NotEnoughMemory, match=r"^Loading 'owner/chain' needs about 4 MB of memory and 3 MB are free"):
+        as_safetensors(chain, weight_files(chain), 3 << 20)
+    assert not list(chain.glob(".converted-*"))
+    made = load_file(as_safetensors(chain, weight_files(chain), 8 << 20) / "model.safetensors")
+    assert torch.equal(made["weight"], state["weight"])
 
 
 class _Malicious:

@@ -311,6 +311,62 @@ def test_running_out_of_memory_ends_what_ran_and_the_next_question_is_answered(t
     assert events[-2:] == [[3, "text", "bcdef"], [3, "done", "length", len(prompt), 5]]
 
 
+# Failures
+
+
+class _Faulty(HfModel):
+    """A model that computes no number for the second of two rows, or fails as a library does, once."""
+
+    fault = "nan"
+
+    def forward(self, tokens: torch.Tensor, *rest: Any, **how: Any) -> torch.Tensor:
+        logits = super().forward(tokens, *rest, **how)
+        if len(tokens) == 2 and self.fault:
+            fault, self.fault = self.fault, ""
+            if fault == "raise":
+                raise AssertionError("N must be divisible by block_n")
+            logits = logits.clone()
+            logits[1] = torch.nan
+        return logits
+
+
+@pytest.mark.parametrize(("fault", "failed"), [("nan", [2]), ("raise", [1, 2])])
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_a_failure_ends_the_answers_it_belongs_to_and_no_others(
+    tmp_path: Path, fault: str, failed: list[int], temperature: float
+) -> None:
+    path = write_chain_model(tmp_path / "chain", ["Hi!<|end|>", "abcdefga"])
+    events: list[Event] = []
+    model = _Faulty(path, "fp32", n_ctx=512, available_bytes=GIB)
+    model.fault = fault
+    loop = DecodeLoop(model, events)
+    prompt = model.tokens.prompt([Message("user", "x")], "a", False, 512, {})
+    sampling = Sampling(temperature=temperature, top_k=2)
+    for number in (1, 2):
+        loop.add(Completion(number, "", prompt, sampling, max_new=8))
+    run(loop)
+    loop.add(Completion(3, "", prompt, sampling, max_new=8))
+    run(loop)
+    errors = {event[0]: event for event in events if event[1] == "error"}
+    assert list(errors) == failed
+    assert all(event[2] == "ModelUnavailable" and "\n" not in event[3] for event in errors.values())
+    done = [[number, "done", "length", len(prompt), 8] for number in (1, 2, 3) if number not in failed]
+    assert [event for event in events if event[1] == "done"] == done
+
+
+def test_a_question_that_the_tokenizer_refuses_ends_no_other_answer(engine: HfEngine, folder: Path) -> None:
+    backend = HfBackend(folder / "base", engine, precision="fp32")
+    running = backend.generate([ask("A question.", raw=True, max_new_tokens=300)])
+    assert isinstance(next(running), Text)
+    pid = engine.status().pid
+    with pytest.raises(
+        ModelUnavailable, match=r"^The model 'base' failed \(\w+\); your text is kept\. Please ask again"
+    ):
+        texts_of(backend, [ask("half a character: \ud83d")])
+    assert isinstance(list(running)[-1], Done)
+    assert engine.status().pid == pid
+
+
 # The bundled model
 
 

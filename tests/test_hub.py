@@ -16,7 +16,7 @@ from fake_hub import COMMIT, FakeHub
 
 from medchat.catalogue import HubSource, ModelSpec
 from medchat.errors import DownloadFailed
-from medchat.hub import Download, Downloads
+from medchat.hub import Download, Downloads, Found
 from medchat.records import Sampling
 
 TOKEN = "hf_sEcReT0123456789"
@@ -188,7 +188,7 @@ def test_a_connection_that_stays_broken_keeps_what_came(downloads: Downloads, hu
     failed = fetch(downloads, spec)
     assert failed.state == "failed"
     assert "connection broke" in failed.error
-    assert "is kept" in failed.error
+    assert "What was fetched is kept: start it again to go on." in failed.error
     hub.cut_after = None
     assert fetch(downloads, spec).state == "done"
     assert hub.asked_for("model.safetensors")[-1].range
@@ -310,11 +310,70 @@ def test_with_no_network_one_line_says_so(tmp_path: Path) -> None:
     downloads = Downloads(tmp_path, lambda: "", f"http://127.0.0.1:{port}")
     failed = fetch(downloads, model(tmp_path / "it"))
     assert failed.error.startswith(f"The Hub cannot be reached (127.0.0.1:{port})")
+    assert "is kept" not in failed.error, "nothing was fetched"
 
 
 def test_offline_by_choice_is_said(downloads: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "HF_HUB_OFFLINE is set" in fetch(downloads, model(tmp_path / "it")).error
+
+
+@pytest.mark.parametrize(("repo", "file", "n_bytes"), [
+    ("org/folder", "", sum(map(len, FOLDER.values())) - len(b"# A model" + b"old" * 1000 + b"other" * 1000 + b"args")),
+    ("org/files", "small-q4.gguf", 200_000),
+])  # fmt: skip
+def test_a_look_says_what_would_be_fetched_and_fetches_nothing(
+    downloads: Downloads, hub: FakeHub, tmp_path: Path, repo: str, file: str, n_bytes: int
+) -> None:
+    assert downloads.look(HubSource(repo, file=file)) == Found(n_bytes / 1e9, gated=False)
+    assert [seen.path for seen in hub.seen] == [f"/api/models/{repo}/revision/main"]
+    assert names_in(tmp_path) == set()
+
+
+def test_a_look_knows_gated_models_and_adapters(downloads: Downloads, hub: FakeHub) -> None:
+    hub.gated.add("org/adapter")
+    assert downloads.look(HubSource("org/adapter"), is_adapter=True).gated
+    with pytest.raises(DownloadFailed, match="org/folder holds no adapter"):
+        downloads.look(HubSource("org/folder"), is_adapter=True)
+
+
+@pytest.mark.parametrize(("wanted", "words"), [
+    (HubSource("org/none"), "The Hub has no org/none"),
+    (HubSource("org/folder", "v9"), "has no revision 'v9'"),
+    (HubSource("org/files", file="none.gguf"), "org/files has no file 'none.gguf'"),
+    (HubSource("org/empty"), "holds no model that transformers can load"),
+])  # fmt: skip
+def test_a_look_for_what_is_not_there_says_so(downloads: Downloads, wanted: HubSource, words: str) -> None:
+    with pytest.raises(DownloadFailed, match=words):
+        downloads.look(wanted)
+
+
+def test_a_look_with_no_network_says_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(DownloadFailed, match=r"^The Hub cannot be reached .*check the network\.$"):
+        Downloads(tmp_path, lambda: "", f"http://127.0.0.1:{port}").look(HubSource("org/folder"))
+
+
+def test_the_token_does_not_travel_in_clear_text(tmp_path: Path) -> None:
+    downloads = Downloads(tmp_path, lambda: TOKEN, "http://mirror.example.org")
+    with pytest.raises(DownloadFailed, match=r"HF_TOKEN would travel to mirror\.example\.org") as refusal:
+        downloads.look(HubSource("org/folder"))
+    assert TOKEN not in str(refusal.value)
+    assert fetch(downloads, model(tmp_path / "it")).error == str(refusal.value)
+
+
+@pytest.mark.parametrize(("variable", "value", "words"), [
+    ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "The proxy that HTTPS_PROXY"),
+    ("ALL_PROXY", "socks://127.0.0.1:1080", "The proxy that HTTPS_PROXY"),
+    ("SSL_CERT_FILE", "/nonexistent.pem", "The certificates that SSL_CERT_FILE"),
+])  # fmt: skip
+def test_a_way_to_the_network_that_cannot_be_used_is_named(
+    downloads: Downloads, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(DownloadFailed, match=f"^{words}"):
+        downloads.look(HubSource("org/folder"))
 
 
 def test_no_room_is_said_before_anything_is_asked(hub: FakeHub, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -26,10 +25,12 @@ from openai_servers import (
 )  # fmt: skip
 from tiny_models import write_chain_model
 
+from medchat.backends import openai_api
+from medchat.backends.llamacpp import LlamaCppBackend
 from medchat.backends.openai_api import OpenAiBackend
 from medchat.catalogue import Endpoint
 from medchat.errors import AccessDenied, ContextTooLong, InvalidInput, MedChatError, ModelUnavailable, RateLimited
-from medchat.records import Done, Message, Request, Sampling, Text
+from medchat.records import Done, Message, ModelFacts, Request, Sampling, Text
 from medchat.settings import ASSETS
 
 KEY = "nvapi-SECRET-0123456789"
@@ -375,11 +376,41 @@ def test_a_server_that_cannot_be_reached(server: FakeServer, base_url: str, mess
     assert message in str(caught.value)
 
 
-def test_a_key_does_not_travel_in_clear_text() -> None:
-    backend = OpenAiBackend(Endpoint("http://models.example.org/v1", "m", "OWN_KEY"), 4096, lambda _: KEY)
-    assert (
-        str(failure(backend)) == "The key would go to models.example.org in clear text; use an address with https://."
-    )
+@pytest.mark.parametrize(
+    ("base_url", "key_variable", "message"),
+    [
+        ("http://models.example.org/v1", "", "models.example.org is outside of your network: its address must begin"),
+        ("http://10.0.0.3/v1", "OWN_KEY", "A key would travel to 10.0.0.3 for everybody to read; use https://"),
+    ],
+)
+def test_neither_prompt_nor_key_travels_in_clear_text(base_url: str, key_variable: str, message: str) -> None:
+    backend = OpenAiBackend(Endpoint(base_url, "m", key_variable), 4096, lambda _: KEY)
+    assert message in str(failure(backend))
+    with pytest.raises(InvalidInput, match=message):
+        backend.check()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot"),
+        ("ALL_PROXY", "socks://me:hunter2@127.0.0.1:1", "The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names"),
+        ("HTTPS_PROXY", "http://[::1", "The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used"),
+        ("SSL_CERT_FILE", "/nonexistent.pem", "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be"),
+        ("SSL_CERT_FILE", "/etc/passwd", "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"),
+    ],
+)
+def test_a_way_to_the_network_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    openai_api._ssl_context.cache_clear()
+    backend = OpenAiBackend(Endpoint("https://no-such-host.invalid/v1", "m"), 4096, no_secret)
+    error = failure(backend)
+    assert str(error).startswith(message)
+    assert error.__context__ is None, "the library's own may hold the proxy's password"
+    with pytest.raises(ModelUnavailable, match=message):
+        backend.check()
 
 
 @pytest.mark.parametrize(
@@ -477,19 +508,36 @@ def test_headers_of_a_refusal_are_read(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("wanted", "body"),
     [
-        ('{"object": "list", "data": [{"id": "models/a"}, {"id": "b"}]}', ["models/a", "b"]),
-        ('{"data": []}', []),
-        ('{"data": [{"name": "no id"}, "odd", {"id": "c"}]}', ["c"]),
+        ("b", '{"object": "list", "data": [{"id": "a"}, {"id": "b"}]}'),
+        ("b", '{"data": [{"id": "models/b"}]}'),
+        ("models/b", '{"data": [{"name": "no id"}, "odd", {"id": "b"}]}'),
+        ("b", '{"data": []}'),
     ],
 )
-def test_a_check_gives_the_models_that_the_server_lists(server: FakeServer, body: str, expected: list[str]) -> None:
+def test_a_check_finds_a_model_that_the_server_lists(server: FakeServer, wanted: str, body: str) -> None:
     server.reply(Reply([body], content_type="application/json"))
-    endpoint = Endpoint(server.url, "wanted", "OWN_KEY")
-    assert OpenAiBackend(endpoint, 4096, lambda _: KEY).check() == expected
+    endpoint = Endpoint(server.url, wanted, "OWN_KEY")
+    assert OpenAiBackend(endpoint, 4096, lambda _: KEY).check() == ModelFacts("", 0.0, 4096, True, 0.0)
     assert server.asked[0].path == "/v1/models"
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        (["a", "b"], "127.0.0.1 has no model 'wanted'; it has a or b."),
+        ([f"m{number}" for number in range(20)], "it has m0, m1, m2, m3, m4, m5, m6, m7 or 12 more."),
+    ],
+)
+def test_a_check_refuses_a_model_that_the_server_does_not_list(
+    server: FakeServer, listed: list[str], message: str
+) -> None:
+    server.reply(Reply([json.dumps({"data": [{"id": name} for name in listed]})], content_type="application/json"))
+    with pytest.raises(InvalidInput) as caught:
+        backend_at(server).check()
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -553,11 +601,65 @@ def test_a_real_server_cuts_at_the_limit(chain_server: str) -> None:
     assert cast(Done, events[-1]).finish_reason == "length"
 
 
-def test_the_bundled_model_chats_through_a_real_server() -> None:
-    model: Path = next((ASSETS / "demo").rglob("*.gguf"))
-    with real_server(model, n_ctx=1024) as url:
-        backend = OpenAiBackend(Endpoint(url, "demo"), 1024, no_secret)
-        assert backend.check() == [str(model)]
-        events = events_of(backend, ask("A 60 year old man has crushing chest pain.", max_new_tokens=12))
-    assert whole(events, 0)
-    assert isinstance(events[-1], Done)
+# The bundled model behind llama_cpp.server
+
+DEMO = ASSETS / "demo" / "demo-q8_0.gguf"
+CASES = ("What is asthma?", "A 60 year old man has crushing chest pain.", "What is gout?")
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Iterator[OpenAiBackend]:
+    with real_server(DEMO, n_ctx=1024) as url:
+        yield OpenAiBackend(Endpoint(url, str(DEMO)), 1024, no_secret)
+
+
+def test_the_bundled_model_is_found_on_its_server(bundled: OpenAiBackend) -> None:
+    assert bundled.check().n_ctx == bundled.n_ctx == 1024
+
+
+def test_each_question_of_a_batch_gets_what_the_bundled_model_says_here(bundled: OpenAiBackend) -> None:
+    requests = [ask(case, max_new_tokens=40) for case in CASES]
+    events = events_of(bundled, *requests)
+    here = LlamaCppBackend(DEMO, threads=1, n_ctx=1024)
+    expected = events_of(cast(Any, here), *requests)
+    here.close()
+
+    for index in range(len(CASES)):
+        # Only the beginning: where two words are nearly as likely, rounding decides.
+        assert whole(events, index)[:40] == whole(expected, index)[:40]
+        own = [event for event in events if event.index == index]
+        [done] = [event for event in own if isinstance(event, Done)]
+        assert own[-1] is done, "nothing comes after it"
+        assert done.prompt_tokens == bundled.count_tokens(requests[index])
+    assert len({whole(events, index)[:40] for index in range(len(CASES))}) == len(CASES)
+
+
+def test_the_bundled_model_ends_its_answer_through_a_server(bundled: OpenAiBackend) -> None:
+    events = events_of(bundled, ask("What is asthma?", max_new_tokens=300))
+    done = cast(Done, events[-1])
+    assert whole(events, 0).endswith("</SOLUTION>")
+    assert done.finish_reason == "stop"
+    assert 0 < done.completion_tokens < 300
+
+
+def test_the_bundled_model_is_cut_at_the_limit_through_a_server(bundled: OpenAiBackend) -> None:
+    events = events_of(bundled, *[ask(case, max_new_tokens=12) for case in CASES])
+    dones = sorted(event for event in events if isinstance(event, Done))
+    assert [(done.index, done.finish_reason, done.completion_tokens) for done in dones] == [
+        (0, "length", 12), (1, "length", 12), (2, "length", 12),
+    ]  # fmt: skip
+
+
+def test_the_bundled_model_stops_through_a_server_and_answers_the_next_question(bundled: OpenAiBackend) -> None:
+    events = cast(Any, bundled.generate([ask(case, max_new_tokens=300) for case in CASES]))
+    while not next(events).text:
+        pass
+    closed_at = time.monotonic()
+    events.close()
+    assert whole(events_of(bundled, ask(CASES[1], max_new_tokens=5)), 0)
+    assert time.monotonic() - closed_at < 5  # the server takes one request at a time
+
+
+def test_a_question_beyond_the_bundled_models_context_is_not_sent(bundled: OpenAiBackend) -> None:
+    with pytest.raises(ContextTooLong, match="more than the 1024"):
+        events_of(bundled, ask("fever " * 1000))

@@ -9,17 +9,20 @@ from tiny_models import write_chain_model
 
 from medchat.backends import Backends, ModelFacts
 from medchat.catalogue import Catalogue, HubSource, ModelSpec
-from medchat.errors import InvalidInput, MedChatError, ModelUnavailable, NotFound
+from medchat.errors import DownloadFailed, InvalidInput, MedChatError, ModelUnavailable, NotFound
+from medchat.hub import Downloads, Found
 from medchat.own_models import Wishes, from_endpoint, from_file, from_hub
 from medchat.settings import ROOT
 
 FACTS = ModelFacts("llama", 1.2, 32_768, True, 2.6)
+SERVED = ModelFacts("", 0.0, 8192, True, 0.0)  # what a server's model says of itself
+FOUND = Found(4.5, gated=False)
 
 
 class FakeBackends:
     """Backends whose models say `found` when they are checked, or raise it."""
 
-    def __init__(self, found: ModelFacts | list[str] | MedChatError = FACTS) -> None:
+    def __init__(self, found: ModelFacts | MedChatError = FACTS) -> None:
         self.found = found
         self.checked: list[ModelSpec] = []
         self.held: set[str] = set()
@@ -32,14 +35,26 @@ class FakeBackends:
     def forget(self, model_id: str) -> None:
         self.held.discard(model_id)
 
-    def check(self) -> ModelFacts | list[str]:
+    def check(self) -> ModelFacts:
         if isinstance(self.found, MedChatError):
             raise self.found
         return self.found
 
 
-def backends(found: ModelFacts | list[str] | MedChatError = FACTS) -> Backends:
+def backends(found: ModelFacts | MedChatError = FACTS) -> Backends:
     return cast(Backends, FakeBackends(found))
+
+
+def hub(models_dir: Path, found: Found | DownloadFailed = FOUND) -> Downloads:
+    """A Hub that has whatever is looked for, or says why not."""
+
+    class FakeDownloads(Downloads):
+        def look(self, hub: HubSource, *, is_adapter: bool = False) -> Found:
+            if isinstance(found, DownloadFailed):
+                raise found
+            return found
+
+    return FakeDownloads(models_dir, lambda: "")
 
 
 @pytest.fixture
@@ -166,6 +181,15 @@ def test_what_is_no_model_is_named(catalogue: Catalogue, tmp_path: Path) -> None
         from_file(Path("a\0b"), catalogue, backends())
 
 
+def test_a_file_that_is_no_gguf_is_named_before_any_model_is_asked(catalogue: Catalogue, tmp_path: Path) -> None:
+    (tmp_path / "medchat.db").write_bytes(b"SQLite format 3\0")
+    fakes = FakeBackends()
+    for base in ("", "demo"):
+        with pytest.raises(InvalidInput, match=r"^'medchat\.db' is no GGUF file; give one, or a folder"):
+            from_file(tmp_path / "medchat.db", catalogue, cast(Backends, fakes), base=base)
+    assert not fakes.checked
+
+
 def test_an_adapter_takes_over_what_its_base_has(catalogue: Catalogue, tmp_path: Path) -> None:
     spec = from_file(gguf(tmp_path, "lora.gguf"), catalogue, backends(), base="demo")
     demo = catalogue["demo"]
@@ -176,6 +200,7 @@ def test_an_adapter_takes_over_what_its_base_has(catalogue: Catalogue, tmp_path:
     assert spec.grounded
     assert spec.own
     assert set(demo.limits) < set(spec.limits)
+    assert spec.languages == ()
     catalogue.add(spec)
     assert Catalogue(tmp_path / "models", tmp_path / "models.yaml")[spec.id] == spec
 
@@ -198,9 +223,9 @@ def test_adapters_and_bases_that_do_not_go_together_are_named(catalogue: Catalog
     folder = folder_of(tmp_path / "whole", "config.json")
     catalogue.add(replace(from_file(folder, catalogue, backends()), id="whole", name="Whole"))
     catalogue.add(from_file(file, catalogue, backends(), base="demo", wishes=Wishes(name="tuned")))
-    server = from_endpoint("http://localhost:1", "m", catalogue, backends([]), wishes=Wishes(name="server"))
+    server = from_endpoint("http://localhost:1", "m", catalogue, backends(SERVED), wishes=Wishes(name="server"))
     catalogue.add(server)
-    catalogue.add(from_hub("org/far", catalogue, tmp_path / "models"))
+    catalogue.add(from_hub("org/far", catalogue, hub(tmp_path / "models")))
     for path, base, words in (
         (lora, "", "name the model that it was made for"),
         (lora, "none", "no model 'none' to be the base"),
@@ -224,19 +249,23 @@ def test_a_prompt_of_its_own_replaces_all_that_the_base_told(catalogue: Catalogu
 
 def test_a_model_of_the_hub_waits_to_be_fetched(catalogue: Catalogue, tmp_path: Path) -> None:
     models = tmp_path / "models"
-    spec = from_hub("https://huggingface.co/org/Med-7B/", catalogue, models, revision="v2")
+    spec = from_hub(
+        "https://huggingface.co/org/Med-7B/", catalogue, hub(models, Found(15.2, gated=True)), revision="v2"
+    )
     assert (spec.id, spec.hub, spec.backend) == ("med-7b", HubSource("org/Med-7B", "v2"), "transformers")
+    assert (spec.download_gb, spec.gated, spec.languages) == (15.2, True, ())
     assert not spec.is_here
     catalogue.add(spec)
     assert Catalogue(models, tmp_path / "models.yaml")["med-7b"] == spec
 
-    one = from_hub("org/files", catalogue, models, file="sub/med.Q4_K_M.gguf")
+    one = from_hub("org/files", catalogue, hub(models), file="sub/med.Q4_K_M.gguf")
     assert (one.name, one.backend, one.path) == ("med.Q4_K_M", "llamacpp", models / "org--files/sub/med.Q4_K_M.gguf")
 
 
 def test_an_adapter_of_the_hub_goes_onto_a_base(catalogue: Catalogue, tmp_path: Path) -> None:
-    catalogue.add(from_hub("org/base", catalogue, tmp_path / "models"))
-    spec = from_hub("org/lora", catalogue, tmp_path / "models", base="base")
+    catalogue.add(from_hub("org/base", catalogue, hub(tmp_path / "models")))
+    spec = from_hub("org/lora", catalogue, hub(tmp_path / "models", Found(0.5, gated=True)), base="base")
+    assert (spec.download_gb, spec.gated) == (4.5 + 0.5, True)
     assert spec.hub == HubSource("org/base")
     assert spec.adapter_hub == HubSource("org/lora")
     assert spec.path == tmp_path / "models" / "org--base"
@@ -259,14 +288,20 @@ def test_what_cannot_be_on_the_hub_is_refused(
     catalogue: Catalogue, tmp_path: Path, repo: str, file: str, revision: str, words: str
 ) -> None:
     with pytest.raises(InvalidInput, match=words):
-        from_hub(repo, catalogue, tmp_path, file=file, revision=revision)
+        from_hub(repo, catalogue, hub(tmp_path), file=file, revision=revision)
+
+
+def test_what_the_hub_cannot_give_is_not_made_a_model(catalogue: Catalogue, tmp_path: Path) -> None:
+    unreachable = hub(tmp_path, DownloadFailed("The Hub cannot be reached (huggingface.co); check the network."))
+    with pytest.raises(DownloadFailed, match=r"^org/a was not added, for it is checked first\. The Hub cannot be"):
+        from_hub("org/a", catalogue, unreachable)
 
 
 def test_an_endpoint_becomes_a_model(catalogue: Catalogue, tmp_path: Path) -> None:
-    found = ["models/med-1", "med-2"]
     spec = from_endpoint(
-        "https://llm.example.org/v1/", "med-1", catalogue, backends(found), key_variable="EXAMPLE_API_KEY"
+        "https://llm.example.org/v1/", "med-1", catalogue, backends(SERVED), key_variable="EXAMPLE_API_KEY"
     )
+    assert (spec.n_ctx, spec.parameters, spec.memory_gb, spec.languages) == (8192, None, None, ())
     assert spec.endpoint is not None
     assert (spec.endpoint.base_url, spec.endpoint.model) == ("https://llm.example.org/v1", "med-1")
     assert (spec.endpoint.key_variable, spec.external, spec.backend) == (
@@ -277,11 +312,9 @@ def test_an_endpoint_becomes_a_model(catalogue: Catalogue, tmp_path: Path) -> No
 
 
 def test_a_model_that_the_server_does_not_list_is_refused(catalogue: Catalogue) -> None:
-    with pytest.raises(InvalidInput, match=r"llm\.example\.org has no model 'x'; it has a or b\."):
-        from_endpoint("https://llm.example.org", "x", catalogue, backends(["a", "b"]))
-    many = [f"m{number}" for number in range(20)]
-    with pytest.raises(InvalidInput, match="m7 or 12 more"):
-        from_endpoint("https://llm.example.org", "x", catalogue, backends(many))
+    missing = InvalidInput("llm.example.org has no model 'x'; it has a or b.")
+    with pytest.raises(InvalidInput, match="has no model 'x'"):
+        from_endpoint("https://llm.example.org", "x", catalogue, backends(missing))
     with pytest.raises(ModelUnavailable, match="does not answer"):
         from_endpoint("https://llm.example.org", "x", catalogue, backends(ModelUnavailable("It does not answer.")))
 
@@ -301,7 +334,7 @@ def test_a_model_that_the_server_does_not_list_is_refused(catalogue: Catalogue) 
 ])  # fmt: skip
 def test_addresses_that_are_not_safe_are_refused(catalogue: Catalogue, url: str, key: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words) as refusal:
-        from_endpoint(url, "m", catalogue, backends(["m"]), key_variable=key)
+        from_endpoint(url, "m", catalogue, backends(SERVED), key_variable=key)
     assert "secret" not in str(refusal.value)
 
 
@@ -311,7 +344,7 @@ def test_addresses_that_are_not_safe_are_refused(catalogue: Catalogue, url: str,
     ("http://llm.lan/v1", ""),
 ])  # fmt: skip
 def test_plain_http_is_taken_where_nobody_else_can_read_it(catalogue: Catalogue, url: str, key: str) -> None:
-    assert from_endpoint(url, "m", catalogue, backends(["m"]), key_variable=key).endpoint
+    assert from_endpoint(url, "m", catalogue, backends(SERVED), key_variable=key).endpoint
 
 
 @pytest.mark.parametrize(("name", "words"), [
@@ -321,7 +354,7 @@ def test_plain_http_is_taken_where_nobody_else_can_read_it(catalogue: Catalogue,
     ("AWS_SECRET_ACCESS_KEY", "no key of a model server"), ("GITHUB_TOKEN", "no key of a model server"),
 ])  # fmt: skip
 def test_a_key_is_named_by_its_variable_and_never_repeated(catalogue: Catalogue, name: str, words: str) -> None:
-    fakes = FakeBackends(["m"])
+    fakes = FakeBackends(SERVED)
     with pytest.raises(InvalidInput, match=words) as refusal:
         from_endpoint("https://llm.example.org", "m", catalogue, cast(Backends, fakes), key_variable=name)
     if "looks like" in words:
@@ -331,4 +364,4 @@ def test_a_key_is_named_by_its_variable_and_never_repeated(catalogue: Catalogue,
 
 def test_a_server_model_needs_its_name(catalogue: Catalogue) -> None:
     with pytest.raises(InvalidInput, match="name on the server"):
-        from_endpoint("https://llm.example.org", " ", catalogue, backends([]))
+        from_endpoint("https://llm.example.org", " ", catalogue, backends(SERVED))

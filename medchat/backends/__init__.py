@@ -49,6 +49,13 @@ class Backend(Protocol):
         """Tokens that prompt and completion may have together."""
         ...
 
+    def check(self) -> ModelFacts:
+        """What its files, or its server, say of it; nothing is loaded.
+
+        Raises ModelUnavailable or InvalidInput when it cannot be used.
+        """
+        ...
+
     def close(self) -> None:
         """Free what the model holds; calling it again does nothing."""
         ...

@@ -14,6 +14,7 @@ import llama_cpp as llama
 import numpy as np
 
 from medchat.backends.gguf_model import GgufModel
+from medchat.errors import ModelUnavailable
 from medchat.records import FinishReason, Sampling
 
 MIN_SHARED = 16  # tokens of a common head that are worth keeping or waiting for
@@ -150,7 +151,19 @@ class DecodeLoop:
         self.model.close()
 
     def step(self) -> None:
-        """One token of every running completion, then a chunk of the prompts, first come first served."""
+        """One token of every running completion, then a chunk of the prompts, first come first served.
+
+        Where that fails, all that run end with one line each.
+        """
+        try:
+            self._step()
+        except ModelUnavailable as error:
+            for completion in list(self._active):
+                self.events.append([completion.number, "error", type(error).__name__, str(error)])
+                self._release(completion)
+            self._forget_head()
+
+    def _step(self) -> None:
         self._admit()
         self._batch.clear()
         finished: list[tuple[Completion, int]] = []
@@ -242,13 +255,16 @@ class DecodeLoop:
         if code == 0:
             return True
         if code != 1:
-            raise RuntimeError(f"llama_decode returned {code}.")
+            raise ModelUnavailable(
+                f"The model {self.model.name!r} failed (llama.cpp's code {code}); your text is kept. Please ask again"
+                " or choose another model."
+            )
         if self._head:
             self._forget_head()
             return False
         others = [completion for completion in self._active if completion is not keep]
         if len(self._active) == 1:
-            raise RuntimeError("One sequence alone does not fit into the KV cells.")
+            raise ModelUnavailable(f"The model {self.model.name!r} ran out of room for its answer; please ask again.")
         # The youngest starts over when there is room; what it has written is then read with its prompt.
         self._vacate(others[-1])
         self._waiting.appendleft(others[-1])

@@ -1,7 +1,7 @@
 """The worker process around llama.cpp, which several threads of the app share.
 
-It runs as `python -m medchat.backends.engine THREADS SLOTS N_CTX` and ends when its standard input
-closes. A line in is one JSON object with `op` and `id`; `model` names a GGUF file by its `path`, its
+It runs as `python -m medchat.backends.worker medchat.backends.engine THREADS SLOTS N_CTX` and ends when its
+standard input closes. A line in is one JSON object with `op` and `id`; `model` names a GGUF file by its `path`, its
 `adapter` (another, "" for none) and its `template_options`, and `available` the bytes that loading it may take:
 
     generate  model, available, messages, prefill, raw, sampling   -> text ..., then done
@@ -19,6 +19,7 @@ A line out is a JSON list of events, at most one line a step: [id, "text", text]
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import sys
@@ -232,10 +233,12 @@ def main() -> None:
     inbox: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
     threading.Thread(target=_read_orders, args=(sys.stdin.buffer, inbox), daemon=True).start()
     threads, slots, n_ctx = map(int, sys.argv[1:])
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
-        Worker(inbox, out, threads, slots, n_ctx).run()
-    os._exit(0)  # llama.cpp's clean-up may abort while the reader thread still lives
-
-
-if __name__ == "__main__":
-    main()
+    code = 1
+    try:
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+            Worker(inbox, out, threads, slots, n_ctx).run()
+        code = 0
+    except Exception:
+        logging.getLogger(__name__).exception("The worker has failed.")
+    finally:
+        os._exit(code)  # clean-up, by llama.cpp or by Python, may abort while the reader thread still lives

@@ -147,7 +147,7 @@ class GgufModel:
             llama.llama_sampler_chain_add(chain, penalties)
             for token in begun:
                 llama.llama_sampler_accept(chain, token)
-        if sampling.temperature <= 0:
+        if sampling.greedy:
             llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_greedy())
             return chain
         llama.llama_sampler_chain_add(chain, llama.llama_sampler_init_temp(sampling.temperature))

@@ -4,7 +4,7 @@ Each prompt is read by itself in chunks; then its keys and values join those of 
 the left, and each step takes one token of every row. So four people see their answers grow together for little more
 than the price of one, nobody waits for another's end, and a row leaves as soon as it is stopped. Rows of different
 adapters are kept apart, each group with keys and values of its own, and take turns: nothing is ever computed with
-one adapter from what was computed with another.
+one adapter from what was computed with another. What fails ends the completions that it belongs to, and no others.
 
 Each completion has its own random numbers. In a batch its text is that which it would get alone, except where two
 tokens are so nearly as likely as each other that rounding decides (in int8 the batch itself changes the scales).
@@ -12,16 +12,17 @@ tokens are so nearly as likely as each other that rounding decides (in int8 the 
 Used by the worker process only (hf_worker.py).
 """
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 
-from medchat.backends.hf_model import HfModel, memory_checked, release_memory
+from medchat.backends.hf_model import HfModel, failures_told, release_memory
 from medchat.backends.hf_tokens import TextStream
-from medchat.errors import NotEnoughMemory
+from medchat.errors import ModelUnavailable
 from medchat.records import FinishReason, Sampling
 
 MAX_ROWS = 16  # completions that run together
@@ -56,6 +57,7 @@ class Completion:
         self.written = set(begun)
         self.n_new = 0
         self.last = -1  # the token to compute next
+        self.ended = False  # nothing more comes of it
         self.n_read = 0
         self.cache: Any = None  # of its prompt, while it is being read
         self.random: torch.Generator | None = None
@@ -80,7 +82,7 @@ class Rows:
         self.cache: Any = None
 
     def add(self, completion: Completion) -> None:
-        """Take over a completion whose prompt has been read."""
+        """Take over a completion whose prompt has been read; should it fail, none of them can go on."""
         cache, completion.cache = completion.cache, None
         self.completions.append(completion)
         if self.cache is None:
@@ -131,14 +133,18 @@ class DecodeLoop:
     def cancel(self, numbers: set[int]) -> None:
         """Drop these completions without another word."""
         self._waiting = deque(c for c in self._waiting if c.number not in numbers)
-        for adapter, rows in list(self._groups.items()):
-            self._keep(adapter, [c for c in rows.completions if c.number not in numbers])
+        for rows in self._groups.values():
+            for completion in rows.completions:
+                completion.ended |= completion.number in numbers
+        self._drop_ended()
 
     def collect_texts(self) -> None:
         """Move what has been written since the last time into the events."""
         for rows in self._groups.values():
             for completion in rows.completions:
-                self._send_text(completion, final=False)
+                with self._confined([completion]):
+                    self._send_text(completion, final=False)
+        self._drop_ended()
         self.urgent = False
 
     def close(self) -> None:
@@ -149,22 +155,23 @@ class DecodeLoop:
 
     def step(self) -> None:
         """One token of every running completion, then a chunk of the first prompt that there is room for."""
-        for adapter, rows in list(self._groups.items()):
-            try:
-                with memory_checked(self.model.name):
-                    self._continue(adapter, rows)
-            except NotEnoughMemory as error:
-                del self._groups[adapter]
-                self._fail(rows.completions, error)
+        for adapter, rows in self._groups.items():
+            with self._confined(rows.completions):
+                self._continue(adapter, rows)
+        self._drop_ended()
         if self._waiting and self._fits(self._waiting[0]):
             completion = self._waiting[0]
-            try:
-                with memory_checked(self.model.name):
-                    self._read(completion)
-            except NotEnoughMemory as error:
+            with self._confined([completion]):
+                self._read(completion)
+            if completion.ended or completion.last >= 0:
                 self._waiting.popleft()
+            if completion.ended:
                 completion.cache = None
-                self._fail([completion], error)
+            elif completion.last >= 0:
+                rows = self._groups.setdefault(completion.adapter, Rows())
+                with self._confined([*rows.completions, completion]):
+                    rows.add(completion)
+                self._drop_ended()
         self.idle_since = time.monotonic()
 
     def _fits(self, completion: Completion) -> bool:
@@ -174,15 +181,29 @@ class DecodeLoop:
         longest = max(c.room for c in [*running, completion])
         return len(running) < MAX_ROWS and longest * (len(running) + 1) <= self.model.cells
 
-    def _fail(self, completions: Iterable[Completion], error: NotEnoughMemory) -> None:
-        self.events += [[c.number, "error", type(error).__name__, str(error)] for c in completions]
+    @contextlib.contextmanager
+    def _confined(self, completions: Sequence[Completion]) -> Iterator[None]:
+        """Whatever fails within ends these completions, with one line each, and nothing else."""
+        try:
+            with failures_told(self.model.name):
+                yield
+            return
+        except ModelUnavailable as error:
+            kind, line = type(error).__name__, str(error)
+        for completion in completions:
+            if not completion.ended:
+                self.events.append([completion.number, "error", kind, line])
+                completion.ended = True
         release_memory()
 
-    def _keep(self, adapter: str, completions: list[Completion]) -> None:
-        if completions:
-            self._groups[adapter].keep(completions)
-        else:
-            del self._groups[adapter]
+    def _drop_ended(self) -> None:
+        for adapter, rows in list(self._groups.items()):
+            left = [c for c in rows.completions if not c.ended]
+            if left:
+                with self._confined(left):
+                    rows.keep(left)
+            if not left or left[0].ended:
+                del self._groups[adapter]
 
     # Steps
 
@@ -191,8 +212,8 @@ class DecodeLoop:
         logits = self.model.forward(*rows.inputs(), rows.cache, keep=1)[:, -1]  # (B, V)
         tokens = draw(logits, rows.completions)
         for completion, token in zip(rows.completions, tokens, strict=True):
-            self._accept(completion, token)
-        self._keep(adapter, [c for c in rows.completions if c.last >= 0])
+            with self._confined([completion]):
+                self._accept(completion, token)
 
     def _read(self, completion: Completion) -> None:
         """Read a chunk of a prompt; at its end write the first token, or score the options."""
@@ -210,21 +231,26 @@ class DecodeLoop:
             return
         if completion.options is not None:
             scores = self._scores(completion, completion.options, logits)
-            self._waiting.popleft()
             self.events.append([completion.number, "reply", scores])
+            completion.ended = True
             return
         completion.stream = TextStream(self.model.tokens, completion.prompt)
-        if completion.sampling.temperature > 0:
+        if not completion.sampling.greedy:
             completion.random = torch.Generator(logits.device).manual_seed(completion.sampling.seed % (1 << 63))
         [token] = draw(logits, [completion])
-        self._waiting.popleft()
         self.urgent = True
         self._accept(completion, token)
-        if completion.last >= 0:
-            self._groups.setdefault(completion.adapter, Rows()).add(completion)
 
     def _accept(self, completion: Completion, token: int) -> None:
-        """Take the token that comes next; after one that ends the answer, `last` is -1."""
+        """Take the token that comes next, which may end the answer.
+
+        Raises ModelUnavailable where there is none.
+        """
+        if token < 0:
+            raise ModelUnavailable(
+                f"The model {self.model.name!r} computed something that is no number, as damaged weights or too small a"
+                " precision make it do; fetch it again, choose the precision fp32, or choose another model."
+            )
         if token in self.model.ends:
             self._finish(completion, "stop")
             return
@@ -239,7 +265,7 @@ class DecodeLoop:
     def _finish(self, completion: Completion, reason: FinishReason) -> None:
         self._send_text(completion, final=True)
         self.events.append([completion.number, "done", reason, len(completion.prompt), completion.n_new])
-        completion.last = -1
+        completion.ended = True
 
     def _send_text(self, completion: Completion, *, final: bool) -> None:
         text = completion.stream.take(final=final) if completion.stream else ""
@@ -269,11 +295,15 @@ class DecodeLoop:
 
 
 def draw(logits: torch.Tensor, completions: Sequence[Completion]) -> list[int]:
-    """The next token of each completion from its row of the logits (B, V)."""
-    if all(c.sampling.temperature <= 0 and c.sampling.presence_penalty == 0 for c in completions):
-        return [int(token) for token in logits.argmax(-1).tolist()]
-    tokens = [_draw(row.float(), completion) for row, completion in zip(logits, completions, strict=True)]
-    return [int(token) for token in torch.stack(tokens).tolist()]
+    """The next token of each completion from its row of the logits (B, V); -1 where they are no numbers."""
+    sound = logits.amax(-1).isfinite()  # (B,)
+    if all(c.sampling.greedy and c.sampling.presence_penalty == 0 for c in completions):
+        tokens = logits.argmax(-1)
+    else:
+        # Drawing from what is no number fails, on a GPU for good and for everybody.
+        rows = torch.where(sound[:, None], logits.float(), 0.0)
+        tokens = torch.stack([_draw(row, completion) for row, completion in zip(rows, completions, strict=True)])
+    return [int(token) for token in torch.where(sound, tokens, -1).tolist()]
 
 
 def _draw(logits: torch.Tensor, completion: Completion) -> torch.Tensor:
@@ -282,7 +312,7 @@ def _draw(logits: torch.Tensor, completion: Completion) -> torch.Tensor:
     if sampling.presence_penalty and completion.written:
         logits = logits.clone()  # what came out of inference mode is not to be written into
         logits[torch.tensor(sorted(completion.written), device=logits.device)] -= sampling.presence_penalty
-    if sampling.temperature <= 0:
+    if sampling.greedy:
         return logits.argmax()
     k = min(sampling.top_k, len(logits)) if sampling.top_k > 0 else len(logits)
     if k == len(logits) and sampling.top_p >= 1:
@@ -291,7 +321,9 @@ def _draw(logits: torch.Tensor, completion: Completion) -> torch.Tensor:
         likely, names = logits.topk(k)
     probabilities = torch.softmax(likely / sampling.temperature, -1)
     if sampling.top_p < 1:  # the fewest whose sum reaches it
-        probabilities = torch.where(probabilities.cumsum(-1) - probabilities < sampling.top_p, probabilities, 0.0)
+        before = probabilities.cumsum(-1) - probabilities
+        before[0] = -1.0  # the likeliest one stays in any case
+        probabilities = torch.where(before < sampling.top_p, probabilities, 0.0)
     return names[torch.multinomial(probabilities, 1, generator=completion.random)[0]]
 
 

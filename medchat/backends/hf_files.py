@@ -9,6 +9,7 @@ import os
 import pickle
 import shutil
 import struct
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from medchat.errors import ModelUnavailable
+from medchat.errors import ModelUnavailable, NotEnoughMemory
 
 CONVERTED = ".converted-"  # begins the name of the folder with the safetensors made of .bin files
 INDEX = "model.safetensors.index.json"
@@ -197,11 +198,21 @@ def weight_bytes(folder: Path, files: Sequence[Path], precision: str, *, as_they
     return int(total)
 
 
-def as_safetensors(folder: Path, files: Sequence[Path]) -> Path:
+def require_memory(folder: Path, needed_bytes: int, available_bytes: int) -> None:
+    """Raise NotEnoughMemory when loading the model needs more than there is."""
+    if needed_bytes > available_bytes:
+        raise NotEnoughMemory(
+            f"Loading {shown(folder)!r} needs about {needed_bytes >> 20} MB of memory and"
+            f" {available_bytes >> 20} MB are free; close other programs or choose a smaller model."
+        )
+
+
+def as_safetensors(folder: Path, files: Sequence[Path], available_bytes: int) -> Path:
     """The folder to load from: this one, or the one inside it with what its .bin files were converted to, once.
 
+    available_bytes: of main memory, for converting them.
     Raises ModelUnavailable when a .bin file holds anything but numbers (nothing of it is executed), is damaged,
-    or the disk is full.
+    or the disk is full, NotEnoughMemory when it cannot be converted in so much.
     """
     if files[0].suffix == ".safetensors":
         return folder
@@ -214,7 +225,7 @@ def as_safetensors(folder: Path, files: Sequence[Path]) -> Path:
         for old in folder.glob(f"{CONVERTED}*"):  # of other .bin files, or never finished
             shutil.rmtree(old)
         unfinished.mkdir()
-        _convert(folder, files, unfinished)
+        _convert(folder, files, unfinished, available_bytes)
         unfinished.rename(target)
     except OSError as error:
         raise ModelUnavailable(
@@ -226,22 +237,39 @@ def as_safetensors(folder: Path, files: Sequence[Path]) -> Path:
     return target
 
 
-def _convert(folder: Path, files: Sequence[Path], target: Path) -> None:
+def _convert(folder: Path, files: Sequence[Path], target: Path, available_bytes: int) -> None:
     shutil.copy(folder / "config.json", target)  # transformers wants one beside the weights
     weight_map: dict[str, str] = {}
     for number, path in enumerate(files, 1):
+        whole_bytes = 0 if zipfile.is_zipfile(path) else path.stat().st_size  # what is in memory beside copies
+        require_memory(folder, whole_bytes, available_bytes)
         state = _read_pickle(folder, path)
+        unfit = _not_writable(state)
+        require_memory(folder, whole_bytes + sum(state[key].nbytes for key in unfit), available_bytes)
+        state |= {key: state[key].clone(memory_format=torch.contiguous_format) for key in unfit}
         name = "model.safetensors" if len(files) == 1 else f"model-{number:05d}-of-{len(files):05d}.safetensors"
-        # A copy of each: tensors that share memory cannot be written.
-        save_file({key: tensor.contiguous().clone() for key, tensor in state.items()}, target / name, {"format": "pt"})
+        save_file(state, target / name, {"format": "pt"})
         weight_map |= dict.fromkeys(state, name)
     if len(files) > 1:
         (target / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}), encoding="utf-8")
 
 
+def _not_writable(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """The tensors that must be copied first: those that lie scattered, or share their memory with one before."""
+    found = []
+    stored = set()
+    for key, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        if place in stored or not tensor.is_contiguous():
+            found.append(key)
+        stored.add(place)
+    return found
+
+
 def _read_pickle(folder: Path, path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a .bin file, read from it when they are used; the oldest files are read at once."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise ModelUnavailable(
             f"The file {path.name} of {shown(folder)!r} holds more than numbers (a pickle can run program code), so it"

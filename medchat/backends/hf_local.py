@@ -18,6 +18,7 @@ UNUSABLE = (
     "torch and transformers are not installed or cannot run on this machine; install them with"
     " 'pip install torch transformers' or choose another model."
 )
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}  # nothing is ever fetched from there
 
 
 class HfEngine(worker.Engine):
@@ -34,6 +35,7 @@ class HfEngine(worker.Engine):
             [str(threads), str(n_ctx)],
             library="transformers",
             unusable=UNUSABLE,
+            environment=ENVIRONMENT,
             available_memory=available_memory,
         )
 

@@ -25,12 +25,13 @@ from medchat.backends.hf_files import (
     read_adapter,
     read_config,
     require_base,
+    require_memory,
     shown,
     weight_bytes,
     weight_files,
 )
 from medchat.backends.hf_tokens import Tokens
-from medchat.errors import ModelUnavailable, NotEnoughMemory
+from medchat.errors import MedChatError, ModelUnavailable, NotEnoughMemory
 from medchat.records import ModelFacts
 
 MIB = 1 << 20
@@ -50,7 +51,7 @@ class HfModel:
     """
 
     def __init__(self, path: Path, precision: str, *, n_ctx: int, available_bytes: int) -> None:
-        """Load it into at most `available_bytes` (of the GPU's own where there is one).
+        """Load it into at most `available_bytes` of main memory, or the GPU's own where there is one.
 
         Raises ModelUnavailable when files are missing, damaged, or of a kind that cannot be run here,
         NotEnoughMemory when it would not fit.
@@ -58,6 +59,7 @@ class HfModel:
         self.path = path
         self.name = shown(path)
         self.device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        main_bytes = available_bytes
         if self.device.type == "cuda":
             available_bytes = torch.cuda.mem_get_info()[0]
         config = read_config(path)
@@ -67,13 +69,10 @@ class HfModel:
         self.n_ctx = min(n_ctx, context_of(config, n_ctx))
         cell_bytes = cell_bytes_of(config, 4 if precision == "fp32" else 2)
         self.needed_bytes = weights + MARGIN_BYTES + self.n_ctx * cell_bytes
-        if self.needed_bytes > available_bytes:
-            raise NotEnoughMemory(
-                f"Loading {self.name!r} needs about {self.needed_bytes // MIB} MB of memory and"
-                f" {available_bytes // MIB} MB are free; close other programs or choose a smaller model."
-            )
+        require_memory(path, self.needed_bytes, available_bytes)
         with memory_checked(self.name):
-            self.model = _load(path, as_safetensors(path, files), config, precision, self.device)
+            self.model = _load(path, as_safetensors(path, files, main_bytes), config, precision, self.device)
+        release_memory()  # of weights that were only packed
         self.tokens.require_fit(self.model.get_input_embeddings().weight.shape[0])
         spare = min(KV_BUDGET_BYTES, available_bytes - weights - MARGIN_BYTES)
         self.cells = max(self.n_ctx, spare // max(1, cell_bytes))
@@ -217,10 +216,30 @@ def memory_checked(name: str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def failures_told(name: str) -> Iterator[None]:
+    """Raises ModelUnavailable, one clear line, for whatever the libraries raise."""
+    try:
+        with memory_checked(name):
+            yield
+    except MedChatError:
+        raise
+    except BaseException as error:  # tokenizers knows no narrower ones: its own, and where it panics
+        logger.warning("%s: %s: %s", name, type(error).__name__, error)
+        raise ModelUnavailable(
+            f"The model {name!r} failed ({type(error).__name__}); your text is kept. Please ask again, with other"
+            " words or settings, or choose another model."
+        ) from error
+
+
 def release_memory() -> None:
-    """Give back what nobody refers to any more."""
+    """Give back what nobody refers to any more.
+
+    Raises RuntimeError when the GPU has failed for good, which only a new process cures.
+    """
     gc.collect()
     if torch.cuda.is_available():
+        torch.cuda.synchronize()
         torch.cuda.empty_cache()
 
 

@@ -1,9 +1,9 @@
 """The worker process around transformers, which several threads of the app share.
 
-It runs as `python -m medchat.backends.hf_worker THREADS N_CTX` and ends when its standard input closes. A line in is
-one JSON object with `op` and `id`; `model` names a model folder by its `path`, the `adapter` on it (the folder of a
-LoRA, "" for none), the `precision` to load it in and its `template_options`, and `available` the bytes that loading
-it may take:
+It runs as `python -m medchat.backends.worker medchat.backends.hf_worker THREADS N_CTX` and ends when its standard
+input closes. A line in is one JSON object with `op` and `id`; `model` names a model folder by its `path`, the
+`adapter` on it (the folder of a LoRA, "" for none), the `precision` to load it in and its `template_options`, and
+`available` the bytes that loading it may take:
 
     generate  model, available, messages, prefill, raw, sampling   -> text ..., then done
     score     model, available, messages, prefill, raw, options    -> reply [log-probability, ...]
@@ -17,30 +17,31 @@ A line out is a JSON list of events, at most one line a step: [id, "text", text]
 [id, "done", finish_reason, prompt_tokens, completion_tokens], [id, "reply", value] and
 [id, "error", class of medchat.errors, message]. The first line is an empty list: it can work.
 
-The weights of a folder in one precision are loaded once, for all adapters on them.
+The weights of a folder in one precision are loaded once, for all adapters on them, by a thread of its own: while it
+loads one model the others go on answering.
 """
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing is ever fetched from here
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-
 import torch
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from medchat.backends.hf_decoding import Completion, DecodeLoop, Event
-from medchat.backends.hf_model import HfModel, look
+from medchat.backends.hf_files import shown
+from medchat.backends.hf_model import HfModel, failures_told, look, release_memory
 from medchat.errors import ContextTooLong, InvalidInput, MedChatError, NotEnoughMemory
 from medchat.records import Message, Sampling
 
@@ -61,6 +62,8 @@ class Worker:
         self._out = out
         self._n_ctx = n_ctx
         self._orders: deque[Order] = deque()
+        self._loader = ThreadPoolExecutor(1)  # one at a time: transformers changes what all threads share meanwhile
+        self._loading: ModelKey | None = None
         self._loops: dict[ModelKey, DecodeLoop] = {}
         self._in_use: dict[ModelKey, set[str]] = {}  # the adapters, "" for none, that were asked for and not unloaded
         self._events: list[Event] = []
@@ -70,10 +73,7 @@ class Worker:
         """Work until the inbox ends with None."""
         self._send()
         while self._receive():
-            for _ in range(STARTS_PER_STEP):
-                if not self._orders or not self._start(self._orders[0]):
-                    break
-                self._orders.popleft()
+            self._start_orders()
             for loop in self._loops.values():
                 if loop.busy:
                     loop.step()
@@ -82,22 +82,26 @@ class Worker:
 
     def _receive(self) -> bool:
         """Take in what has arrived, waiting for it when there is nothing else to do; False at the end."""
-        idle = not self._orders and not any(loop.busy for loop in self._loops.values())
+        idle = not any(loop.busy for loop in self._loops.values()) and not any(map(self._can_start, self._orders))
         while idle or not self._inbox.empty():
             order = self._inbox.get()
             if order is None:
                 return False
             if order["op"] == "cancel":
                 self._cancel(set(order["ids"]))
-            elif order["op"] == "unload":
-                self._unload(_key(order["model"]), order["model"]["adapter"])
+            elif order["op"] == "loaded":
+                self._finish_load(order)
+                idle = False
+            elif order["op"] == "looked":
+                self._events.append(order["event"])
+                idle = False
             else:
                 self._orders.append(order)
                 idle = False
         return True
 
     def _cancel(self, ids: set[int]) -> None:
-        self._orders = deque(order for order in self._orders if order["id"] not in ids)
+        self._orders = deque(order for order in self._orders if order.get("id") not in ids)
         for loop in self._loops.values():
             loop.cancel(ids)
 
@@ -128,23 +132,52 @@ class Worker:
             self._events.clear()
         self._sent_at = time.monotonic()
 
+    # Orders
+
+    def _start_orders(self) -> None:
+        """Begin with what has been ordered, first come first served; orders that must wait for a load stay."""
+        left: deque[Order] = deque()
+        n_started = 0
+        while self._orders and n_started < STARTS_PER_STEP:
+            order = self._orders.popleft()
+            if not self._can_start(order):
+                left.append(order)
+            elif self._start(order):
+                n_started += 1
+            else:  # nobody may overtake it, or models in use would never make room for its own
+                self._orders.appendleft(order)
+                break
+        self._orders = left + self._orders
+
+    def _can_start(self, order: Order) -> bool:
+        """Whether it need not wait until a model has been loaded."""
+        key = _key(order["model"])
+        return order["op"] == "check" or key in self._loops or self._loading is None
+
     def _start(self, order: Order) -> bool:
-        """Begin with an order; False when it must wait until a model is idle."""
-        model = order["model"]
+        """Begin with an order; False when it must wait until its model is loaded, or another is idle."""
+        model, key = order["model"], _key(order["model"])
+        if order["op"] == "check":
+            self._loader.submit(self._look, order)
+            return True
+        if order["op"] == "unload":
+            self._unload(key, model["adapter"])
+            return True
+        if key not in self._loops:
+            self._make_room_and_load(key, order["available"])
+            return False
+        loop = self._loops[key]
         try:
-            if order["op"] == "check":
-                facts = look(Path(model["path"]), model["adapter"], model["precision"])
-                self._events.append([order["id"], "reply", facts])
-                return True
-            loop = self._loop(_key(model), order["available"])
-            if loop is None:
-                return False
-            loop.model.add_adapter(model["adapter"])
-            self._in_use[_key(model)].add(model["adapter"])
-            self._begin(order, loop)
+            with failures_told(loop.model.name):
+                loop.model.add_adapter(model["adapter"])
+                self._in_use[key].add(model["adapter"])
+                self._begin(order, loop)
         except MedChatError as error:
-            self._events.append([order["id"], "error", type(error).__name__, str(error)])
+            self._fail([order], error)
         return True
+
+    def _fail(self, orders: Iterable[Order], error: MedChatError) -> None:
+        self._events += [[order["id"], "error", type(error).__name__, str(error)] for order in orders]
 
     def _begin(self, order: Order, loop: DecodeLoop) -> None:
         number, model, adapter = order["id"], loop.model, order["model"]["adapter"]
@@ -182,27 +215,54 @@ class Worker:
         _require_room(n_prompt, max(map(len, options), default=0), loop.model.n_ctx)
         loop.add(Completion(order["id"], order["model"]["adapter"], prompt[:n_prompt], Sampling(), options=options))
 
-    def _loop(self, key: ModelKey, available_bytes: int) -> DecodeLoop | None:
-        """The model's decode loop; None when it can only be loaded after another has finished.
+    # Models
 
-        A third model takes the place of the one idle longest; so does one that finds too little memory.
-        """
-        if key in self._loops:
-            return self._loops[key]
-        if len(self._loops) >= MAX_MODELS and not self._close_longest_idle():
-            return None
-        while True:
-            try:
-                model = HfModel(Path(key[0]), key[1], n_ctx=self._n_ctx, available_bytes=available_bytes)
-            except NotEnoughMemory:
-                freed_bytes = self._close_longest_idle()
-                if not freed_bytes:
-                    raise
-                available_bytes += freed_bytes
-            else:
-                self._loops[key] = DecodeLoop(model, self._events)
-                self._in_use[key] = set()
-                return self._loops[key]
+    def _make_room_and_load(self, key: ModelKey, available_bytes: int) -> None:
+        """Begin to load a model; a third takes the place of the one idle longest, and waits until there is one."""
+        if len(self._loops) < MAX_MODELS or self._close_longest_idle():
+            self._loading = key
+            self._loader.submit(self._load, key, available_bytes)
+
+    def _load(self, key: ModelKey, available_bytes: int) -> None:
+        """Runs in the loader's thread."""
+        path, precision = Path(key[0]), key[1]
+        result: HfModel | MedChatError
+        try:
+            with failures_told(shown(path)):
+                result = HfModel(path, precision, n_ctx=self._n_ctx, available_bytes=available_bytes)
+        except MedChatError as error:
+            result = type(error)(str(error))  # without what the first one's traceback still refers to
+        self._inbox.put({"op": "loaded", "result": result, "available": available_bytes})
+
+    def _look(self, order: Order) -> None:
+        """Runs in the loader's thread."""
+        model = order["model"]
+        path = Path(model["path"])
+        try:
+            with failures_told(shown(path)):
+                event = [order["id"], "reply", look(path, model["adapter"], model["precision"])]
+        except MedChatError as error:
+            event = [order["id"], "error", type(error).__name__, str(error)]
+        self._inbox.put({"op": "looked", "event": event})
+
+    def _finish_load(self, loaded: Order) -> None:
+        """Take over what the loader has made; where memory was short it tries again without the one idle longest."""
+        key, self._loading = self._loading, None
+        result = loaded["result"]
+        if key is None:
+            return
+        if isinstance(result, HfModel):
+            self._loops[key] = DecodeLoop(result, self._events)
+            self._in_use[key] = set()
+            return
+        release_memory()
+        freed_bytes = self._close_longest_idle() if isinstance(result, NotEnoughMemory) else 0
+        if freed_bytes:
+            self._make_room_and_load(key, loaded["available"] + freed_bytes)
+            return
+        waited = [o for o in self._orders if _key(o["model"]) == key and o["op"] not in ("check", "unload")]
+        self._cancel({order["id"] for order in waited})
+        self._fail(waited, result)
 
     def _close_longest_idle(self) -> int:
         """Bytes freed; 0 when every model is answering."""
@@ -249,12 +309,14 @@ def main() -> None:
     threading.Thread(target=_read_orders, args=(sys.stdin.buffer, inbox), daemon=True).start()
     threads, n_ctx = map(int, sys.argv[1:])
     torch.set_num_threads(threads)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more
-        Worker(inbox, out, n_ctx).run()
-    os._exit(0)  # a library's threads must not keep it
-
-
-if __name__ == "__main__":
-    main()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    code = 1
+    try:
+        with contextlib.suppress(BrokenPipeError):  # nobody listens any more
+            Worker(inbox, out, n_ctx).run()
+        code = 0
+    except Exception:
+        logging.getLogger(__name__).exception("The worker has failed.")
+    finally:
+        os._exit(code)  # no thread, of a library or waiting for orders, may keep it or make its end a crash

@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from medchat.backends.openai_protocol import Reader, body_of, estimated_tokens
-from medchat.backends.server_errors import READ_CHARS, Server, error_of, no_answer
+from medchat.backends.server_errors import READ_CHARS, Server, error_of, no_answer, no_client
 from medchat.catalogue import Endpoint
-from medchat.errors import AccessDenied, ContextTooLong, InvalidInput, MedChatError, ModelUnavailable
-from medchat.records import Done, Request, Text
+from medchat.errors import (
+    NAME_CHARS,
+    AccessDenied,
+    ContextTooLong,
+    InvalidInput,
+    MedChatError,
+    ModelUnavailable,
+    one_of,
+)
+from medchat.records import Done, ModelFacts, Request, Text
 from medchat.settings import LOOPBACK
 
 if TYPE_CHECKING:
@@ -115,12 +123,22 @@ class OpenAiBackend:
         """See Backend."""
         return self._n_ctx
 
-    def check(self) -> list[str]:
-        """The names of the models that the server lists, whether the wanted one is among them or not.
+    def check(self) -> ModelFacts:
+        """See Backend: the context that it was given, for no server says more.
 
-        Some servers answer to any name with the model they have, so this list is what can be trusted.
-        Raises AccessDenied, ModelUnavailable or another MedChatError when it does not answer within 10 s.
+        Some servers answer to any name with the model they have, so the list of their models is what can be trusted.
+        Raises InvalidInput when the model is not in it; AccessDenied, ModelUnavailable or another MedChatError
+        when the server does not answer within 10 s.
         """
+        # Google's puts models/ before each name.
+        listed = [name.removeprefix("models/") for name in self._listed()]
+        wanted = self._endpoint.model
+        if listed and wanted.removeprefix("models/") not in listed:
+            raise InvalidInput(f"{self._server.host} has no model {wanted[:NAME_CHARS]!r}; it has {one_of(listed)}.")
+        return ModelFacts("", 0.0, self._n_ctx, has_chat_template=True, memory_gb=0.0)
+
+    def _listed(self) -> list[str]:
+        """The names of the models that the server says it has."""
         connection = self._connection((self._timeouts[0], CONNECT_TIMEOUT_S))
         failure: MedChatError | None = None
         with connection:
@@ -173,8 +191,8 @@ class OpenAiBackend:
         scheme, is_near = urlsplit(endpoint.base_url).scheme, endpoint.host in LOOPBACK
         if scheme not in ("http", "https") or not urlsplit(endpoint.base_url).hostname:
             raise InvalidInput("The base URL must begin with https:// (on this machine http:// will do).")
-        if scheme == "http" and endpoint.key_variable and not is_near:
-            raise InvalidInput(f"The key would go to {endpoint.host} in clear text; use an address with https://.")
+        if endpoint.clear_text_fault:
+            raise InvalidInput(endpoint.clear_text_fault)
         name = endpoint.key_variable
         key = self._secret(name).strip() if name else ""
         if name and not key:
@@ -198,18 +216,17 @@ class _Connection:
         self.client: openai.OpenAI  # from __enter__ on
 
     def __enter__(self) -> "_Connection":
+        """Raises ModelUnavailable when the proxy or the certificates that the environment names cannot be used."""
         import httpx2
 
         openai = _openai()
-        connect_s, silence_s = self._timeouts
-        self._http = httpx2.Client(
-            verify=_ssl_context(),
-            timeout=httpx2.Timeout(silence_s, connect=connect_s),
-            limits=httpx2.Limits(max_keepalive_connections=0),  # asking again must not meet one that the server closes
-            follow_redirects=False,  # the prompt goes to the host that was shown, and to no other
-            trust_env=self._use_proxy,
-            event_hooks={"request": [self._prepare]},
-        )
+        fault = ""
+        try:
+            self._http = self._http_client()
+        except (ImportError, ValueError, OSError, httpx2.InvalidURL) as error:
+            fault = no_client(error)
+        if fault:
+            raise ModelUnavailable(fault)  # out here: the library's exception may hold the proxy's password
         self.client = openai.OpenAI(
             api_key="-", organization="", project="", base_url=self._base_url, http_client=self._http, max_retries=0
         )
@@ -217,6 +234,19 @@ class _Connection:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def _http_client(self) -> "httpx2.Client":
+        import httpx2
+
+        connect_s, silence_s = self._timeouts
+        return httpx2.Client(
+            verify=_ssl_context(),
+            timeout=httpx2.Timeout(silence_s, connect=connect_s),
+            limits=httpx2.Limits(max_keepalive_connections=0),  # asking again must not meet one that the server closes
+            follow_redirects=False,  # the prompt goes to the host that was shown, and to no other
+            trust_env=self._use_proxy,
+            event_hooks={"request": [self._prepare]},
+        )
 
     def cut(self) -> None:
         """Whoever reads sees the end of the stream; the server sees it too."""
@@ -280,19 +310,19 @@ class _Call:
         self._connection.cut()
 
     def _run(self) -> None:
-        with self._connection:
-            try:
+        try:
+            with self._connection:
                 for chunk in self._open():
                     for text in self._reader.read(chunk):
                         self._events.put((self.index, text))
                 for event in self._reader.finish():
                     self._events.put((self.index, event))
-            except MedChatError as error:
-                self._events.put((self.index, error))
-            except _library_errors() as error:
-                self._events.put((self.index, _failure(self._reader.server, error)))
-            finally:
-                self._events.put((self.index, None))
+        except MedChatError as error:
+            self._events.put((self.index, error))
+        except _library_errors() as error:
+            self._events.put((self.index, _failure(self._reader.server, error)))
+        finally:
+            self._events.put((self.index, None))
 
     def _open(self) -> Iterator[Any]:
         """The chunks of the answer as JSON; asked again without a field that the server refuses by name."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from medchat.errors import ContextTooLong, ModelUnavailable
-from medchat.records import Done, Request, Text
+from medchat.records import Done, ModelFacts, Request, Text
 
 MIN_ROOM = 16
 
@@ -71,6 +71,10 @@ class ScriptedBackend:
     def n_ctx(self) -> int:
         """See Backend."""
         return self._n_ctx
+
+    def check(self) -> ModelFacts:
+        """See Backend."""
+        return ModelFacts("", 0.0, self._n_ctx, has_chat_template=True, memory_gb=0.0)
 
     def close(self) -> None:
         """See Backend."""

@@ -138,6 +138,19 @@ def no_answer(server: Server, error: BaseException) -> ModelUnavailable:
     return ModelUnavailable(_message(message, server, 0))
 
 
+def no_client(error: Exception) -> str:
+    """Why nothing can be asked over the network, in a line, from what the library raised as it was set up."""
+    if isinstance(error, OSError):
+        return (
+            "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read; correct it, or unset it, and"
+            " start MedChat again."
+        )
+    return (
+        "The proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used; give one like http://host:port, or"
+        " unset it, and start MedChat again."
+    )
+
+
 def _message(template: str, server: Server, status: int) -> str:
     key = server.key_variable
     check_key = f"check {key} and start MedChat again" if key else "name the variable with its key in the model's entry"

@@ -1,8 +1,9 @@
 """Worker processes: a model library in a process of its own, spoken to in lines of JSON by all threads.
 
+`python -m medchat.backends.worker MODULE ARGUMENT ...` is such a process: it runs the module's main().
 A line to the worker is one order, an object with `op` and `id`; a line back is a list of events. engine.py
 (llama.cpp) and hf_worker.py (transformers) say which orders they take. A worker that prints a first line, an
-empty list, can work; one that ends before that cannot run on this machine.
+empty list, can work; one whose library is missing or cannot be loaded ends with CANNOT_RUN.
 """
 
 import contextlib
@@ -11,8 +12,10 @@ import queue
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from importlib.util import find_spec
 from signal import SIGILL
 from typing import Any, Literal, NamedTuple
@@ -26,6 +29,7 @@ from medchat.settings import ROOT, child_environment
 
 STOPPED = "The model stopped unexpectedly; your text is kept. Please ask again: a new one is started."
 CLOSED = "The model was shut down; start MedChat again."
+CANNOT_RUN = 78  # exit code
 HEARTBEAT_S = 0.2
 CLOSE_TIMEOUT_S = 2.0
 
@@ -55,13 +59,13 @@ class EngineStatus(NamedTuple):
 class _Worker:
     """One worker process and those who wait for its events."""
 
-    def __init__(self, module: str, arguments: Sequence[str], unusable: str) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], unusable: str, environment: Mapping[str, str]) -> None:
         self._unusable = unusable
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-m", "medchat.backends.worker", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=child_environment(),
+            env={**child_environment(), **environment},
             cwd=ROOT,
             start_new_session=True,
         )
@@ -130,18 +134,15 @@ class _Worker:
 
     def _read(self) -> None:
         """Hand out events until the process ends, then tell everybody who still waits."""
-        ready = False
         for line in self._process.stdout or ():
             if not line.endswith(b"\n"):
                 break  # killed while it wrote
-            ready = True
             for number, *event in json.loads(line):
                 self._hand_out(number, event)
         code = self._process.wait()
         with self._lock:
             if not self._end:
-                failed_to_start = not ready and code > 0  # a signal would be negative
-                unusable = failed_to_start or code == -SIGILL
+                unusable = code in (CANNOT_RUN, -SIGILL)
                 self._error = "EngineUnusable" if unusable else "ModelUnavailable"
                 self._end = self._unusable if unusable else STOPPED
             self._tell_all()
@@ -164,6 +165,7 @@ class Engine:
     One that cannot run on this machine is not started again.
 
     module: what runs in it. library: what it cannot work without; unusable: the line that says so.
+    environment: variables that it gets beside those that every child inherits.
     available_memory: bytes that can be used without swapping.
     """
 
@@ -174,12 +176,14 @@ class Engine:
         *,
         library: str,
         unusable: str,
+        environment: Mapping[str, str] | None = None,
         available_memory: Callable[[], int] = lambda: psutil.virtual_memory().available,
     ) -> None:
         self._module = module
         self._arguments = list(arguments)
         self._library = library
         self._unusable = unusable
+        self._environment = dict(environment or {})
         self._available_memory = available_memory
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
@@ -256,7 +260,7 @@ class Engine:
                     raise EngineUnusable(self._unusable)  # it would end in the same way
                 if find_spec(self._library) is None:
                     raise EngineUnusable(self._unusable)
-                self._worker = _Worker(self._module, self._arguments, self._unusable)
+                self._worker = _Worker(self._module, self._arguments, self._unusable, self._environment)
             worker = self._worker
         return worker, worker.order([order | common for order in orders], listener)
 
@@ -265,3 +269,20 @@ def prompt_order(request: Request) -> dict[str, Any]:
     """What an order says of a request's prompt."""
     messages = [(message.role, message.content) for message in request.messages]
     return {"messages": messages, "prefill": request.prefill, "raw": request.raw}
+
+
+def run_worker(module: str, arguments: Sequence[str]) -> None:
+    """Be the worker process: run the module's main() with these arguments."""
+    try:
+        main = import_module(module).main
+    except (ImportError, OSError, RuntimeError) as error:  # the last two where a shared library cannot be loaded
+        if "allocate memory" in str(error):
+            raise  # there may be more another time
+        traceback.print_exc()
+        sys.exit(CANNOT_RUN)
+    sys.argv = [module, *arguments]
+    main()
+
+
+if __name__ == "__main__":
+    run_worker(sys.argv[1], sys.argv[2:])
