@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from medchat.formats import FORMATS
-from medchat.grounding import Grounding
 from medchat.prompts import case_text
+from medchat.recognition import Grounding
 from medchat.records import Example
 
 Values = list[float | None]

@@ -13,9 +13,10 @@ from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput
 from medchat.grounding import Grounder
-from medchat.live import LiveAnswer, Turn, TurnView, check_question, checked_text, write_answer
+from medchat.live import LiveAnswer, Turn, check_question, checked_text, write_answer
 from medchat.prompts import case_text
 from medchat.records import Example
+from medchat.turns import TurnView
 
 PROGRESS_EVERY_S = 5.0
 

@@ -15,7 +15,9 @@ _ASKING = frozenset(
     "leading diagnosis dx condition disease illness diagnose test tests investigation treatment treat treated therapy "
     "management initial line order ordered done explain explains fits confirm confirms mechanism cause causes happen "
     "happens going wrong patient name tell about please help idea ideas any your you call mean means define know key "
-    "pathophysiology one we now give suspect suspected work up differential thoughts".split()
+    "pathophysiology one we now give suspect suspected work up differential thoughts question questions answer second "
+    "third another other else more again same try hello hi hey there thanks thank ok okay yes weather today tomorrow "
+    "world".split()
 )
 _SENTENCE_END = frozenset(".;!?\n")
 

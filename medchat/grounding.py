@@ -7,10 +7,10 @@ logistic regression over how well the best condition explains it, fitted on case
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,13 @@ from medchat.fragments import fragments
 from medchat.knowledge import HE, Condition, Knowledge, say
 from medchat.measurements import Measured, measured_values
 from medchat.negation import negated_spans, without
+from medchat.recognition import MAX_TELLING, N_TOLD, Grounding, Near, Recognised
 from medchat.text_classifier import TextClassifier, words_of
 
 Floats = NDArray[np.float32]
 
 FINDING_WEIGHT = 0.8  # of the findings against the words of the whole case
 N_NEAR = 4
-N_TOLD = 3  # of the near conditions are told to the model
-MAX_TELLING, MAX_OUTSIDE, MAX_DENIED = 8, 2, 4
 N_FEATURES = 14
 _SURE = 0.35  # a stretch of text is shown as a finding from this probability on
 _PLAUSIBLE = 0.2  # a near condition from this probability on
@@ -52,104 +51,6 @@ _WEIGHED = re.compile(
 _DENIALS = frozenset("no not nor never without denies denied deny negative absent absence".split())
 _DURATIONS = frozenset("hour hours day days week weeks month months year years 0 one two three four five six".split())
 _LONGEST_PHRASE = 6
-
-
-class Recognised(NamedTuple):
-    """A finding: text[start:end] says it, or denies it. probability in (0, 1]."""
-
-    finding: str
-    name: str
-    start: int
-    end: int
-    negated: bool
-    probability: float
-
-
-class Near(NamedTuple):
-    """A condition that may explain the case, with its probability among those known."""
-
-    condition: str
-    name: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Grounding:
-    """What was found in a case.
-
-    telling: names of the findings that are there and that a plausible near condition has, at most MAX_TELLING.
-    asked_about: the condition that the text names, "" for none.
-    """
-
-    recognised: tuple[Recognised, ...]
-    near: tuple[Near, ...]
-    outside: bool
-    telling: tuple[str, ...] = ()
-    asked_about: str = ""
-
-    @property
-    def present(self) -> tuple[str, ...]:
-        """Names of the findings that are there, in the order of the text."""
-        return tuple(dict.fromkeys(r.name for r in self.recognised if not r.negated))
-
-    @property
-    def denied(self) -> tuple[str, ...]:
-        """Names of the findings that are denied, in the order of the text."""
-        return tuple(dict.fromkeys(r.name for r in self.recognised if r.negated))
-
-    def prompt_text(self) -> str:
-        """What a grounded model is told beside the case."""
-        # Outside, what is near by the words alone would only tempt a small model to guess.
-        near = [(n.name, 0.0 if self.outside else n.probability) for n in self.near]
-        telling = self.telling[:MAX_OUTSIDE] if self.outside else self.telling
-        return prompt_text(telling, self.denied[:MAX_DENIED], near, self.outside, self.asked_about)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for the store."""
-        return {
-            "recognised": [list(r) for r in self.recognised],
-            "near": [list(n) for n in self.near],
-            "outside": self.outside,
-            "telling": list(self.telling),
-            "asked_about": self.asked_about,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Grounding":
-        """The grounding whose to_json() this is."""
-        return cls(
-            tuple(Recognised(*r) for r in data["recognised"]),
-            tuple(Near(*n) for n in data["near"]),
-            data["outside"],
-            tuple(data["telling"]),
-            data["asked_about"],
-        )
-
-
-def prompt_text(
-    present: Sequence[str],
-    denied: Sequence[str],
-    near: Sequence[tuple[str, float]],
-    outside: bool,
-    asked_about: str = "",
-) -> str:
-    """Findings, near conditions and the verdict as the lines that the bundled models were trained with."""
-    lines = [f"Recognised: {'; '.join(present) or 'nothing'}."]
-    if denied:
-        lines.append(f"Denied: {'; '.join(denied)}.")
-    if asked_about:
-        lines.append(f"Asked about: {asked_about}.")
-    lines.append("Near: " + "; ".join(f"{name} {_degree(p)}" for name, p in near[:N_TOLD]) + ".")
-    lines.append(f"Case: {'outside' if outside else 'inside'}.")
-    return "\n".join(lines)
-
-
-def _degree(probability: float) -> str:
-    """A probability in words: a small model reads five words better than a hundred numbers."""
-    for limit, word in ((0.8, "very likely"), (0.5, "likely"), (0.2, "possible"), (0.05, "unlikely")):
-        if probability >= limit:
-            return word
-    return "remote"
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str]:
@@ -258,7 +159,7 @@ class Grounder:
         best = np.argsort(-probabilities)[:N_NEAR]
         conditions = list(self.knowledge.conditions.values())
         near = tuple(Near(conditions[i].id, conditions[i].name, round(float(probabilities[i]), 3)) for i in best)
-        recognised = self._recognised(evidence, probabilities)
+        recognised = () if _DEFINITION.match(text) else self._recognised(evidence, probabilities)
         plausible = [best[0], *(i for i in best[1:N_TOLD] if probabilities[i] >= _PLAUSIBLE)]
         told = {f for i in plausible for f in conditions[i].all_findings}
         telling = dict.fromkeys(r.name for r in recognised if not r.negated and r.finding in told)
@@ -317,12 +218,14 @@ class Grounder:
     def _evidence(self, text: str) -> Evidence:
         """Findings' posteriors over the text's fragments, and the words that are not denied.
 
-        Measured values are read by their limits alone, not by how they are worded.
+        Measured values are read by their limits alone, not by how they are worded. The condition that a
+        question names is no finding.
         """
         values = list(measured_values(text))
         told = without(text, [(value.start, value.end) for value in values])
         denied = negated_spans(text)
-        pieces = list(fragments(told))
+        asked = self._named(text)
+        pieces = list(fragments(without(told, [asked.span()]) if asked else told))
         words = [piece_words for _, _, piece_words in pieces]
         n = len(self._ids)
         posterior = self.findings.probabilities(words)[:, :n] if words else np.zeros((0, n), np.float32)
@@ -428,7 +331,11 @@ class Grounder:
 
     def _asked_about(self, text: str) -> str:
         """The condition that a short question names, as in "What is gout?"; "" where it tells a case."""
-        if len(text.split()) > 16 or not _QUESTION.match(text):
-            return ""
-        match = self._condition_pattern.search(text)
+        match = self._named(text)
         return self._by_condition_name[match[0].lower()].name if match else ""
+
+    def _named(self, text: str) -> re.Match[str] | None:
+        """Where a short question names a condition; None where it tells a case."""
+        if len(text.split()) > 16 or not _QUESTION.match(text):
+            return None
+        return self._condition_pattern.search(text)

@@ -28,7 +28,7 @@ from evaluation.suites import Suite, load_suite, suite_names
 from medchat.backends.scripted import ScriptedBackend
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput, ModelUnavailable, NotFound
-from medchat.grounding import Grounding, Near, Recognised
+from medchat.recognition import Grounding, Near, Recognised
 from medchat.records import Done, Example, Request, Sampling, Text
 from medchat.settings import ROOT
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from medchat.grounding import Grounder, Grounding
+from medchat.grounding import Grounder
 from medchat.grounding_fit import cache_name, fitted_or_loaded, load, save
 from medchat.knowledge import load_cases, load_knowledge
 from medchat.measurements import measured_values
+from medchat.recognition import Grounding
 from medchat.settings import ASSETS
 
 INFARCTION = (
@@ -61,6 +62,29 @@ def test_a_question_about_a_known_condition_is_inside(grounder: Grounder, text: 
     said = grounder.ground(text)
     assert said.asked_about
     assert not said.outside
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is asthma", "What is asthma like?", "How is asthma treated?", "What is heart failure?",
+        "what are migraines", "What is the weather", "my second question", "another question", "a second try",
+        "tell me more", "hi there",
+    ],
+)  # fmt: skip
+def test_what_tells_no_case_has_no_findings(grounder: Grounder, text: str) -> None:
+    assert grounder.ground(text).recognised == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("fever", "fever"), ("she is tired", "fatigue"), ("short of breath", "breathlessness"),
+        ("yellow eyes", "jaundice"), ("Does gout explain loose stools?", "diarrhea"),
+    ],
+)  # fmt: skip
+def test_a_few_words_are_enough_for_a_finding(grounder: Grounder, text: str, finding: str) -> None:
+    assert grounder.ground(text).present == (finding,)
 
 
 def test_a_condition_in_the_history_is_not_what_is_asked_about(grounder: Grounder) -> None:

@@ -16,7 +16,7 @@ from evaluation.metrics import (
     supported_by,
 )
 from evaluation.stats import share, wilson
-from medchat.grounding import Grounding
+from medchat.recognition import Grounding
 from medchat.records import Example
 
 GOUT = Example("Which disease?", "gout", accepted=("gouty arthritis",), meta={"condition": "gout"})

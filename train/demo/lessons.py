@@ -7,8 +7,9 @@ from functools import lru_cache
 
 from evaluation.metrics import DONT_KNOW
 from medchat.formats import render
-from medchat.grounding import MAX_DENIED, MAX_OUTSIDE, MAX_TELLING, Grounder, prompt_text
+from medchat.grounding import Grounder
 from medchat.knowledge import Alternative, Condition, Knowledge, TeachingCases
+from medchat.recognition import MAX_DENIED, MAX_OUTSIDE, MAX_TELLING, prompt_text
 from train.demo.vignettes import Vignette, vignette
 
 FORMAT = "gemma-grpo"
