@@ -3,6 +3,9 @@
 (() => {
   const MAX_FILE_BYTES = 1_000_000;
   const SEARCH_AFTER_MS = 250;
+  const DRAFT_AFTER_MS = 800;
+  const STILL_WRITING = "Not sent: an answer is still being written. Wait for it, or stop it.";
+  const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
   const outbox = [];
   const forms = []; // open ones, put back when a frame replaces what they stand in
   const drafts = new Map();
@@ -11,6 +14,10 @@
   let sought = null; // the answer that a search found
   let row = null; // where the keyboard is in the list
   let searching = 0;
+  let asked = null; // what was sent, until its answer has ended
+  let keptDraft = "";
+  let keeping = 0;
+  let isDraftTaken = false;
 
   const one = (selector, within = document) => within.querySelector(selector);
   const searchField = () => one("#chat-search-field");
@@ -51,7 +58,7 @@
     return parts.filter(([, text]) => text).map(([title, text]) => `${title}\n${text}`).join("\n\n");
   }
 
-  async function copy(text, button) {
+  async function copy(text, button, told = "Copied") {
     try {
       await navigator.clipboard.writeText(text);
     } catch { // not over plain HTTP, save on this machine
@@ -65,8 +72,8 @@
     }
     const before = button.dataset.text ?? button.textContent;
     button.dataset.text = before;
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = before; }, 1500);
+    button.textContent = told;
+    setTimeout(() => { button.textContent = before; }, 1000 + 60 * told.length);
   }
 
   // A form in a place that a frame may replace; it goes when its place does.
@@ -116,11 +123,13 @@
     const context = one(".mc-context", turn);
     const question = area("question", "Question", words(one(".mc-words", turn)), 4);
     question.setAttribute("autofocus", "");
-    const form = make("form", { class: "mc-form" }, ...(context ? [area("context", "Patient context", words(context), 2)] : []), question, make("div", { class: "mc-form-buttons" },
+    const told = area("context", "Patient context (optional)", context ? words(context) : "", 2);
+    told.placeholder = "Patient context (optional)";
+    const form = make("form", { class: "mc-form" }, told, question, make("div", { class: "mc-form-buttons" },
       make("button", { type: "submit", class: "mc-button mc-primary", "data-do": "send-edit" }, one("#chat-send").textContent.trim()),
       make("button", { type: "button", class: "mc-button", "data-do": "cancel" }, "Cancel")));
     const key = window.medchat.saveKey();
-    const sendEdit = () => send("go", { do: "edit", answer: button.dataset.answer, key, question: question.value, context: one("[name=context]", form)?.value ?? "" });
+    const sendEdit = () => send("go", { do: "edit", answer: button.dataset.answer, key, question: question.value, context: told.value });
     form.addEventListener("submit", (event) => { event.preventDefault(); sendEdit(); });
     form.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || !event.target.matches("textarea")) return;
@@ -179,12 +188,17 @@
       made.addEventListener("click", (event) => { event.stopPropagation(); run(made); });
       return made;
     };
-    const file = (text, kind) => make("a", { href: `/conversations/${key}.${kind}`, download: "" }, text);
+    const file = (text, kind) => {
+      const made = make("a", { href: `/conversations/${key}.${kind}`, download: "" }, text);
+      made.addEventListener("click", () => setTimeout(() => closeMenu(true))); // after it was followed
+      return made;
+    };
+    const told = LOOPBACK.test(location.hostname) ? "Copied. It opens on this machine only." : "Copied";
     menu = make("div", { class: "mc-menu" },
       entry("Rename", () => { closeMenu(); rename(key, title); }),
       file("Export as Markdown", "md"),
       file("Export as JSON", "json"),
-      entry("Copy link", (made) => copy(`${location.origin}/?conversation=${key}`, made)),
+      entry("Copy link", (made) => copy(`${location.origin}/?conversation=${key}`, made, told)),
       entry("Delete", () => {
         closeMenu(true);
         confirmed(`Delete “${title}”?`, "All its answers go with it. If some of them are rated, it is only hidden from your list: rated answers are kept for the evaluation.", "Delete")
@@ -206,6 +220,7 @@
 
   function leave(target) {
     if (target === window.medchat.conversation()) return;
+    if (asked) asked.left = true;
     leaving = { target, from: window.medchat.conversation(), texts: boxes().map((box) => box.value) };
   }
 
@@ -216,6 +231,70 @@
     drafts.set(from, texts);
     const draft = drafts.get(target) ?? [];
     boxes().forEach((box, number) => write(box, draft[number] ?? ""));
+  }
+
+  // What is sent leaves the fields at once, and what is typed from then on is another draft. Refused, or failed before
+  // its first word, it comes back; not over what stands there by then.
+  function sending(texts) {
+    asked = { from: window.medchat.conversation(), texts, left: false, unheard: true };
+    boxes().forEach((box) => write(box, ""));
+    return texts;
+  }
+
+  function giveBack() {
+    if (!asked) return;
+    const { from, texts, left } = asked;
+    asked = null;
+    if (left) drafts.set(from, drafts.get(from)?.some(Boolean) ? drafts.get(from) : texts);
+    else if (!boxes().some((box) => box.value)) boxes().forEach((box, number) => write(box, texts[number] ?? ""));
+    keepDraft(); // where the line broke, the page is loaded again at once
+  }
+
+  function refuseWhileWriting(event) {
+    if (!asked?.unheard && !window.medchat.isWriting()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (boxes()[0].value.trim()) one("#chat-told p").textContent = STILL_WRITING;
+  }
+
+  // What is told and the answer itself come one after the other, on a slow machine with a pause between them.
+  function heard(question) {
+    if (!question) return;
+    if (window.medchat.isWriting()) question.unheard = false;
+    else setTimeout(() => { question.unheard = false; }, 1000);
+  }
+
+  function tellNothing() {
+    if (!asked && !window.medchat.isWriting()) one("#chat-told p").textContent = "";
+  }
+
+  function answered() {
+    asked = null;
+    tellNothing();
+  }
+
+  // The server keeps what stands in the fields, for a page that is loaded again.
+  function keepDraft() {
+    clearTimeout(keeping);
+    keeping = 0;
+    const [question, context = ""] = boxes().map((box) => box.value);
+    const draft = { do: "draft", conversation: window.medchat.conversation(), question, context };
+    const key = question || context ? JSON.stringify(draft) : "";
+    if (key === keptDraft) return;
+    keptDraft = key;
+    send("act", draft);
+  }
+
+  function drafted() {
+    clearTimeout(keeping);
+    keeping = setTimeout(keepDraft, DRAFT_AFTER_MS);
+  }
+
+  function takeDraft() {
+    const draft = one("#chat-draft [data-draft]");
+    if (!draft || isDraftTaken) return;
+    isDraftTaken = true;
+    if (!boxes()[0].value) write(boxes()[0], draft.dataset.draft);
   }
 
   function search() {
@@ -315,6 +394,11 @@
     if (event.target.closest("#chat-side-close")) showSide(false);
     if (button && DO[button.dataset.do]) DO[button.dataset.do](button);
   });
+  document.addEventListener("click", (event) => { if (event.target.closest("#chat-send")) refuseWhileWriting(event); }, { capture: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target === boxes()[0]) refuseWhileWriting(event);
+  }, { capture: true });
+  document.addEventListener("visibilitychange", () => { if (keeping && document.visibilityState === "hidden") keepDraft(); });
   document.addEventListener("input", (event) => {
     if (event.target === searchField()) search();
     if (event.target.matches("[data-filter]")) filter(event.target);
@@ -377,10 +461,17 @@
     if (within("#chat-status, #chat-side")) tellList();
     if (within("#chat-side")) keepRow();
     if (sought && within("#chat-history, #chat-live")) showSought();
-    if (within("#chat-status")) arrive();
+    if (within("#chat-status")) {
+      heard(asked);
+      setTimeout(tellNothing, 200); // the rest of the frame may come after it
+      arrive();
+      drafted();
+    }
+    if (within("#chat-draft")) takeDraft();
     if (forms.length && within("#chat-history, #chat-live, #chat-side")) keepForms();
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true });
 
+  Object.assign(window.medchat, { sending, giveBack, drafted, answered });
   window.medchat.confirmed = confirmed;
   window.medchat.action = () => outbox.shift() ?? "";
 })();

@@ -1,5 +1,5 @@
 // The transcript: Esc stops, the page follows an answer that grows, an accordion stays as its reader left it,
-// the keyboard's focus is not lost with what a new frame replaces, and the address names the conversation.
+// the keyboard's focus is not lost with what a new frame replaces, and the address names the conversation and the tab.
 (() => {
   const openness = new Map();
   const tabPlaces = new Map();
@@ -7,6 +7,7 @@
   let focusedId = null;
   let revealed = null;
   let lastY = 0;
+  let linkedTab = new URLSearchParams(location.search).get("tab");
   let movedAt = -Infinity; // when its reader last moved the page: text that grows or shrinks moves it too
 
   const field = () => document.querySelector("#chat-question textarea");
@@ -51,22 +52,34 @@
 
   const conversation = () => document.querySelector("#chat-status [data-conversation]")?.dataset.conversation ?? "";
 
+  const isRestored = () => Boolean(document.querySelector("#chat-status [role=status]")?.textContent);
+
   function nameAddress() {
-    const status = document.querySelector("#chat-status [role=status]");
-    if (!status?.textContent) return; // nothing was restored yet
-    const address = conversation() ? `/?conversation=${conversation()}` : "/";
+    if (!isRestored()) return;
+    const parts = new URLSearchParams();
+    const tab = linkedTab ?? document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? "chat";
+    if (conversation()) parts.set("conversation", conversation());
+    if (tab !== "chat") parts.set("tab", tab);
+    const address = parts.size ? `/?${parts}` : "/";
     if (location.pathname + location.search !== address) history.replaceState(history.state, "", address);
+  }
+
+  // The tab of the address, as soon as it is there: some come only once the page knows who is signed in.
+  function openLinkedTab() {
+    const tab = linkedTab && isRestored() && document.querySelector(`#tabs [role=tab][data-tab-id="${CSS.escape(linkedTab)}"]`);
+    if (tab) tab.click();
   }
 
   new MutationObserver((records) => {
     tellOpen();
-    if (records.some((record) => closest(record.target, "#chat-status"))) nameAddress();
+    openLinkedTab();
+    if (records.some((record) => record.attributeName === "aria-selected" || closest(record.target, "#chat-status"))) nameAddress();
     const ours = records.filter((record) => closest(record.target, "#chat-live, #chat-history"));
     if (!ours.length) return;
     keepOpenness();
     keepFocus();
     follow(ours);
-  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["open", "data-phase", "class"] });
+  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["open", "data-phase", "class", "aria-selected"] });
 
   function moveByHand() {
     movedAt = performance.now();
@@ -108,6 +121,7 @@
   document.addEventListener("click", (event) => {
     const tab = event.target.closest("#tabs [role=tab]");
     const shownTab = document.querySelector("#tabs [role=tab][aria-selected=true]");
+    if (tab) linkedTab = null;
     if (!tab || tab === shownTab) return;
     tabPlaces.set(shownTab?.textContent, window.scrollY);
     setTimeout(() => window.scrollTo({ top: tabPlaces.get(tab.textContent) ?? 0 }), 50);
@@ -131,6 +145,7 @@
     pageKey: randomKey(),
     linked: () => new URLSearchParams(location.search).get("conversation") ?? "",
     conversation,
+    isWriting: () => document.querySelector(RUNNING) !== null,
     reveal(key) {
       openness.set(key, true);
       revealed = key;

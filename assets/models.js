@@ -23,10 +23,16 @@
       const { words, ...is } = model.dataset;
       show(model, sought.every((word) => words.includes(word)) && (!kind || is.kind === kind) && (!fits || is.fits === "true"));
     });
-    all("#models-list section").forEach((section) => show(section, one(".mc-model:not([hidden])", section) !== null));
+    const tell = (element, told) => { if (element && element.textContent !== told) element.textContent = told; };
+    all("#models-list section").forEach((section) => {
+      const own = all(".mc-model", section);
+      const left = own.filter(({ hidden }) => !hidden).length;
+      show(section, left > 0);
+      tell(one("h2 > span", section), left < own.length ? `${left} of ${own.length}` : `${left}`);
+    });
     const number = cards.filter(({ hidden }) => !hidden).length;
     const told = !cards.length ? "" : number ? `${number} of ${cards.length} models` : "No model is like that. Change the search or the filters.";
-    if (one("#models-count") && one("#models-count").textContent !== told) one("#models-count").textContent = told;
+    tell(one("#models-count"), told);
   }
 
   // A list that changed: filters and accordions as they were, and the focus where it was.

@@ -14,8 +14,12 @@
       const response = await load(...request);
       const { event_id } = await response.clone().json().catch(() => ({}));
       if (response.ok && event_id) sent.add(event_id);
+      if (!response.ok) window.medchat.giveBack();
       await closing;
       return response;
+    } catch (error) {
+      window.medchat.giveBack();
+      throw error;
     } finally {
       sending -= 1;
     }

@@ -8,15 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medchat import models_command
+from medchat import models_command, users_command
 from medchat.catalogue import Catalogue
 from medchat.errors import MedChatError, ModelUnavailable
 from medchat.settings import Settings
 
 if TYPE_CHECKING:
-    from medchat.live import TurnView
+    from medchat.turns import TurnView
 
 Arguments = argparse.Namespace
+
+EXPORT_NOTES = """Write every table as TABLE.jsonl and TABLE.parquet. Text that a spreadsheet could take for a formula
+(it begins with = + - @, a tab or a line break) gets an apostrophe in front, and so does text that begins with one:
+taking one apostrophe from each text that begins with it gives all back as it was. Hashes of passwords and sign-ins
+are left out; what raters and models wrote is in it, and which model wrote it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
 
     models_command.add_parsers(commands, _common)
 
+    users_command.add_parsers(commands, _common)
+
     db = commands.add_parser("db", help="look after the store", description="Look after the store.")
     verbs = db.add_subparsers(required=True, metavar="VERB")
     upgrade = "create the store, or bring it up to date after a backup"
@@ -58,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     copy = verbs.add_parser("backup", parents=[common], help="copy the store into one file", description="Copy it.")
     copy.add_argument("file", type=Path, metavar="FILE", help="a file that does not exist yet")
     copy.set_defaults(command=_backup)
-    rows = verbs.add_parser("export", parents=[common], help="write every table as JSONL", description="Export it.")
+    rows = verbs.add_parser(
+        "export", parents=[common], help="write every table as JSONL and Parquet", description=EXPORT_NOTES
+    )
     rows.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist yet")
     rows.set_defaults(command=_export)
     return parser
@@ -84,7 +93,8 @@ def _whole(low: int) -> Callable[[str], int]:
 def _ask(args: Arguments, settings: Settings) -> None:
     from medchat.backends import Backends
     from medchat.grounding_fit import GroundingLoader
-    from medchat.live import LiveAnswer, Turn, TurnView, check_question, checked_text, write_answer
+    from medchat.live import LiveAnswer, Turn, check_question, checked_text, write_answer
+    from medchat.turns import TurnView
 
     question = checked_text(_stdin() if args.question == "-" else args.question)
     check_question(question)
@@ -93,11 +103,11 @@ def _ask(args: Arguments, settings: Settings) -> None:
         raise ModelUnavailable(f"{spec.name} is not here; fetch it with: python -m medchat models fetch {spec.id}")
     if spec.external:
         print(f"Your question goes to {spec.external}.", file=sys.stderr)
-    sampling, max_auto_continues = spec.sampling, settings.max_auto_continues
+    sampling = spec.sampling
     if args.seed is not None:
         sampling = replace(sampling, seed=args.seed)
     if args.max_new_tokens is not None:
-        sampling, max_auto_continues = replace(sampling, max_new_tokens=args.max_new_tokens), 0
+        sampling = replace(sampling, max_new_tokens=args.max_new_tokens)
     turn = Turn(spec, sampling, question)
     grounding = GroundingLoader(settings.data_dir / "cache") if spec.grounded else _NoGrounding()
     grounding.get()  # a page could not wait for as long as it takes the first time
@@ -105,7 +115,7 @@ def _ask(args: Arguments, settings: Settings) -> None:
     backends = Backends(settings.threads, 1, settings.n_ctx, settings.precision)
     paper = _Paper()
     try:
-        for _ in write_answer(live, turn, backends.get(spec), grounding, max_auto_continues):
+        for _ in write_answer(live, turn, backends.get(spec), grounding, settings.max_auto_continues):
             if not args.json:
                 paper.show(live.snapshot())
     finally:

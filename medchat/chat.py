@@ -6,24 +6,24 @@ answer's own end, an error or close() end it; what there is by then is kept.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from threading import Lock, Thread
-from typing import Protocol
 
 from medchat import language
+from medchat.asked_models import AskedModels, Models
 from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
-from medchat.errors import InvalidInput, ModelUnavailable, NotFound
+from medchat.errors import InvalidInput, ModelUnavailable
 from medchat.live import GroundingSource, LiveAnswer, Turn, check_question, checked_text
 from medchat.prompts import past_turn
-from medchat.records import Sampling, question_id
+from medchat.records import SAMPLING_RANGES, Sampling, question_id
 from medchat.settings import Settings
 from medchat.store import (
     AnswerRecord,
     ConversationRecord,
     FoundConversation,
-    ModelRecord,
     Removal,
     Store,
     Thumb,
@@ -33,30 +33,12 @@ from medchat.store import (
 from medchat.turns import CONTEXT_FULL, Places, TurnView, stored_view, turn_views
 from medchat.writing import Writing
 
-__all__ = ["ChatService", "LiveAnswer", "TurnView"]
-
 SAVING_S = 5.0  # how long an answer may take to save its end before its conversation is deleted
 REDRAW_TEMPERATURE = 0.7  # a greedy model would give the same answer again
 TITLE_CHARS = 60
 NOTHING_TO_CONTINUE = (
     "There is nothing to continue: the last answer was not cut off, or its server continues none. Regenerate it."
 )
-
-
-class Models(Protocol):
-    """The models that can be asked, at any moment those that there are then (catalogue.Catalogue)."""
-
-    def get(self, model_id: str, /) -> ModelSpec | None:
-        """The model of this id, None for none."""
-        ...
-
-    def values(self) -> Iterable[ModelSpec]:
-        """All of them."""
-        ...
-
-    def resolve(self, name: str) -> ModelSpec:
-        """The model that a setting names. Raises NotFound."""
-        ...
 
 
 class ChatService:
@@ -75,11 +57,10 @@ class ChatService:
         settings: Settings,
     ) -> None:
         self._store = store
-        self._catalogue = catalogue
+        self._models = AskedModels(store, catalogue)
         self._writing = Writing(store, backends, grounding, settings.max_auto_continues)
         self._default_id = catalogue.resolve(settings.model).id
         self._starting = Lock()  # between the check that a conversation is idle and the start of its answer
-        self._stored_models: dict[str, ModelRecord] = {}
         self._closed = False
         store.close_unfinished()
         Thread(target=language.load, name="language", daemon=True).start()
@@ -107,17 +88,17 @@ class ChatService:
         with self._starting:
             if again := self._again(owner, save_key):
                 return again
-            answers: list[AnswerRecord] = []
+            places = Places(())
             if conversation_id is None:
-                spec = self._spec(model_id or self._default_id)
-                self._store_model(spec)
+                spec = self._models.get(model_id or self._default_id)
+                self._models.remember(spec)
                 conversation_id = self._store.start_conversation(owner, spec.id, _title(question)).id
             else:
-                spec = self._spec(model_id or self._store.conversation(owner, conversation_id).model_id)
-                answers = self._idle_answers(owner, conversation_id)
-            path = selected_path(answers)
+                spec = self._models.get(model_id or self._store.conversation(owner, conversation_id).model_id)
+                places = self._idle_places(owner, conversation_id)
+            path = selected_path(places.answers)
             turn = Turn(spec, sampling or spec.sampling, question, context, _history(path, spec))
-            return self._begin(owner, conversation_id, answers, path, turn, began, save_key=save_key)
+            return self._begin(owner, conversation_id, places, path, turn, began, save_key=save_key)
 
     def edit(
         self,
@@ -140,9 +121,9 @@ class ChatService:
         with self._starting:
             if again := self._again(owner, save_key):
                 return again
-            places = Places(self._idle_answers(owner, conversation_id))
+            places = self._idle_places(owner, conversation_id)
             here = places.answer(answer_id)
-            spec = self._spec(model_id or here.model_id)
+            spec = self._models.get(model_id or here.model_id)
             return self._instead(
                 owner, places, here, spec, sampling or spec.sampling, question, context, began, save_key=save_key
             )
@@ -161,28 +142,32 @@ class ChatService:
         """
         began = time.monotonic()
         with self._starting:
-            answers = self._idle_answers(owner, conversation_id)
-            places = Places(answers)
-            here = _last(answers) if answer_id is None else places.answer(answer_id)
-            spec = self._spec(model_id or here.model_id)
-            own = here.sampling if spec.id == here.model_id else None
-            sampling = sampling or own or spec.sampling
+            places = self._idle_places(owner, conversation_id)
+            here = _last(places) if answer_id is None else places.answer(answer_id)
+            spec = self._models.get(model_id or here.model_id)
+            sampling = sampling or _own_sampling(here, spec)
             return self._instead(owner, places, here, spec, sampling, here.question, here.context, began)
 
-    def continue_answer(self, owner: str, conversation_id: str) -> LiveAnswer:
+    def continue_answer(
+        self, owner: str, conversation_id: str, model_id: str | None = None, sampling: Sampling | None = None
+    ) -> LiveAnswer:
         """A version of the last answer that goes on from where it ends; it was cut, or its model broke down.
 
+        Its model writes it on, by this sampling if that is meant for this model, None or else the answer's own.
         Raises as ask() does.
         """
         began = time.monotonic()
         with self._starting:
-            answers = self._idle_answers(owner, conversation_id)
-            last = _last(answers)
-            if not stored_view(last, "").can_continue:
+            places = self._idle_places(owner, conversation_id)
+            last = _last(places)
+            view = stored_view(last, "")
+            if not view.can_continue:
                 raise InvalidInput(CONTEXT_FULL if CONTEXT_FULL in last.note else NOTHING_TO_CONTINUE)
-            spec, path = self._spec(last.model_id), Places(answers).path_above(last)
-            turn = Turn(spec, last.sampling or spec.sampling, last.question, last.context, _history(path, spec))
-            return self._begin(owner, conversation_id, answers, path, turn, began, earlier=last)
+            spec, path = self._models.get(last.model_id), places.path_above(last)
+            if sampling is None or model_id not in (None, spec.id):
+                sampling = _own_sampling(last, spec)
+            turn = Turn(spec, sampling, last.question, last.context, _history(path, spec))
+            return self._begin(owner, conversation_id, places, path, turn, began, half=(view, last.raw))
 
     def show(self, owner: str, conversation_id: str, answer_id: str) -> None:
         """Lead the path shown through this answer. Raises NotFound for an unknown conversation or answer."""
@@ -208,10 +193,13 @@ class ChatService:
         after = self._writing.latest(owner, conversation_id)
         running = {live.id: live for live in (before, after) if live is not None}
         path, places = selected_path(answers), Places(answers)
-        views = turn_views(path, places, self._names(path), self._store.thumbs_of(owner, conversation_id))
-        return [
+        names = self._models.names(answer.model_id for answer in path)
+        views = turn_views(path, places, names, self._store.thumbs_of(owner, conversation_id))
+        critical = self._store.critical_ids(view.answer_id for view in views)
+        shown = (
             places.placed(running[view.answer_id].snapshot()) if view.answer_id in running else view for view in views
-        ]
+        )
+        return [replace(view, critical=view.answer_id in critical) for view in shown]
 
     def conversations(self, owner: str, limit: int = 50, offset: int = 0) -> list[ConversationRecord]:
         """The owner's conversations, the one used last first; offset: how many of these to skip."""
@@ -266,35 +254,10 @@ class ChatService:
             self._closed = True
         self._writing.close()
 
-    def _spec(self, model_id: str) -> ModelSpec:
-        """The model, which can be asked now: a name comes from a browser, and only ids are looked up."""
-        spec = self._catalogue.get(model_id)
-        if spec is None:
-            here = ", ".join(spec.name for spec in self._catalogue.values() if spec.is_here)
-            raise NotFound(f"There is no such model here any more. Choose one of: {here}.")
-        if not spec.is_here:
-            raise ModelUnavailable(
-                f"{spec.name} is not on this machine yet: fetch it in the Models tab, or choose another model."
-            )
-        return spec
-
-    def _names(self, answers: Sequence[AnswerRecord]) -> dict[str, str]:
-        """The names of the models that answered, also of those that are gone."""
-        specs = {answer.model_id: self._catalogue.get(answer.model_id) for answer in answers}
-        stored = {} if all(specs.values()) else self._store.model_names()
-        return stored | {model_id: spec.name for model_id, spec in specs.items() if spec}
-
-    def _store_model(self, spec: ModelSpec) -> None:
-        revision = spec.hub.revision if spec.hub else ""
-        record = ModelRecord(spec.id, spec.name, spec.base, revision, format=spec.answer_format)
-        if self._stored_models.get(spec.id) != record:
-            self._store.add_model(record)
-            self._stored_models[spec.id] = record
-
-    def _idle_answers(self, owner: str, conversation_id: str) -> list[AnswerRecord]:
+    def _idle_places(self, owner: str, conversation_id: str) -> Places:
         if self.live(owner, conversation_id) is not None:
             raise InvalidInput("An answer in this conversation is still being written. Wait for it, or stop it.")
-        return self._store.answers_of(owner, conversation_id)
+        return Places(self._store.answers_of(owner, conversation_id))
 
     def _again(self, owner: str, save_key: str | None) -> LiveAnswer | None:
         """The answer of a request that came before, as it is being written or as it ended; None for a new one."""
@@ -305,9 +268,8 @@ class ChatService:
         live = self._writing.latest(owner, conversation_id)
         if live is not None and live.id == saved.id:
             return live
-        (view,) = turn_views(
-            [saved], Places(self._store.answers_of(owner, conversation_id)), self._names([saved]), thumbs={}
-        )
+        places = Places(self._store.answers_of(owner, conversation_id))
+        (view,) = turn_views([saved], places, self._models.names([saved.model_id]), thumbs={})
         return LiveAnswer(view, saved.answer_format, conversation_id=conversation_id)
 
     def _instead(
@@ -328,38 +290,42 @@ class ChatService:
         sampling = _another_draw(sampling, [v.sampling for v in versions if v.model_id == spec.id and v.sampling])
         path = places.path_above(here)
         turn = Turn(spec, sampling, question, context, _history(path, spec))
-        return self._begin(owner, here.conversation_id or "", places.answers, path, turn, began, save_key=save_key)
+        return self._begin(owner, here.conversation_id or "", places, path, turn, began, save_key=save_key)
 
     def _begin(
         self,
         owner: str,
         conversation_id: str,
-        answers: Sequence[AnswerRecord],
+        places: Places,
         path: Sequence[AnswerRecord],
         turn: Turn,
         began: float,
         *,
-        earlier: AnswerRecord | None = None,
+        half: tuple[TurnView, str] | None = None,
         save_key: str | None = None,
     ) -> LiveAnswer:
         """The answer at the end of the path, in the store and with its thread running.
 
-        answers: all that the conversation has so far. earlier: the version that it continues.
+        places: of all answers that the conversation has so far. half: the version that it continues, and its raw text.
         """
         if self._closed:
             raise ModelUnavailable("MedChat is being closed; ask again when it runs.")
         spec = turn.spec
-        self._store_model(spec)
+        self._models.remember(spec)
         record = self._store.begin_answer(
             owner, conversation_id, turn.context, turn.question, spec.id,
             prompt=None, sampling=turn.sampling, answer_format=spec.answer_format, save_key=save_key,
             parent_id=path[-1].id if path else None, route={"external": spec.external} if spec.external else None,
         )  # fmt: skip
-        view = stored_view(earlier or record, spec.name)
-        view = replace(view, answer_id=record.id, phase="waiting", external=spec.external, sampling=turn.sampling)
-        view = Places([*answers, record]).placed(view)
-        raw = earlier.raw if earlier else ""
-        live = LiveAnswer(view, spec.answer_format, raw=raw, conversation_id=conversation_id, began=began)
+        places.add(record)
+        view, raw = half or (stored_view(record, ""), "")
+        view = replace(
+            view, answer_id=record.id, model_name=spec.name, phase="waiting", external=spec.external,
+            sampling=turn.sampling,
+        )  # fmt: skip
+        live = LiveAnswer(
+            places.placed(view), spec.answer_format, raw=raw, conversation_id=conversation_id, began=began
+        )
         self._writing.start(owner, live, turn)
         return live
 
@@ -370,8 +336,8 @@ def _title(question: str) -> str:
     return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1].rstrip() + "\u2026"
 
 
-def _last(answers: Sequence[AnswerRecord]) -> AnswerRecord:
-    path = selected_path(answers)
+def _last(places: Places) -> AnswerRecord:
+    path = selected_path(places.answers)
     if not path:
         raise InvalidInput("There is no answer in this conversation yet. Ask a question first.")
     return path[-1]
@@ -383,9 +349,15 @@ def _history(path: Sequence[AnswerRecord], spec: ModelSpec) -> tuple[tuple[str, 
     return tuple(past_turn(spec, t.question, t.context, t.reasoning, t.solution) for t in answered)
 
 
+def _own_sampling(answer: AnswerRecord, spec: ModelSpec) -> Sampling:
+    """How the answer was drawn, if by this model; else how the model draws by itself."""
+    return (answer.sampling if answer.model_id == spec.id else None) or spec.sampling
+
+
 def _another_draw(sampling: Sampling, drawn: Sequence[Sampling]) -> Sampling:
     """The sampling, so changed that it gives something else than the same model's other versions."""
     if sampling not in drawn:
         return sampling
-    seed = 1 + max(other.seed for other in drawn)
+    seeds, n_seeds = {other.seed for other in drawn}, int(SAMPLING_RANGES["seed"].high) + 1
+    seed = next(seed for n in count(1) if (seed := (sampling.seed + n) % n_seeds) not in seeds)
     return replace(sampling, temperature=sampling.temperature or REDRAW_TEMPERATURE, seed=seed)

@@ -125,6 +125,7 @@ def _facts(turn: TurnView) -> list[str]:
         "End": " ".join(filter(None, (_ENDS.get(turn.phase, "The answer is still being written."), turn.error))),
         "Findings in the reasoning that the case does not contain": ", ".join(name for *_, name in turn.unsupported),
         "Note": turn.note,
+        "Critical": "A rater says that nobody should be given this answer." if turn.critical else "",
         f"Thumb {turn.thumb}": "; ".join(filter(None, (", ".join(turn.thumb_reasons), turn.thumb_comment)))
         or "no reason given",
     }
@@ -150,6 +151,7 @@ def _turn(turn: TurnView) -> dict[str, Any]:
         "solution": turn.solution,
         "status": turn.phase,
         "complete": turn.complete,
+        "critical": turn.critical,
         "error": turn.error,
         "note": turn.note,
         "unsupported": [name for *_, name in turn.unsupported],

@@ -27,12 +27,9 @@ _WITHOUT_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9
 
 
 def hint(text: str, spec: ModelSpec) -> str:
-    """A line that says so when the text is hardly in a language that the model's authors name, else "".
-
-    Of a model that somebody added nobody knows what its authors name.
-    """
+    """A line that says so when the text is hardly in a language that the model's authors name, else ""."""
     text = text[:READ_CHARS]
-    if spec.own or not spec.languages or max(len(text.split()), len(_WITHOUT_SPACES.findall(text))) < MIN_WORDS:
+    if not spec.languages or max(len(text.split()), len(_WITHOUT_SPACES.findall(text))) < MIN_WORDS:
         return ""
     # In capitals every language looks like another one.
     scores = dict(_identifier().rank(text.lower() if text.isupper() else text))

@@ -17,21 +17,12 @@ from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong, InvalidInput
 from medchat.formats import IncrementalParser, parse
-from medchat.grounding import Grounder, Grounding
+from medchat.grounding import Grounder
+from medchat.parsed import Parsed
 from medchat.prompts import build_messages, case_text, cut_to_input, fit_history, is_raw
+from medchat.recognition import Grounding
 from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
 from medchat.turns import CONTEXT_FULL, ENDED, EndPhase, TurnView
-
-__all__ = [
-    "ENDED",
-    "GroundingSource",
-    "LiveAnswer",
-    "Turn",
-    "TurnView",
-    "check_question",
-    "checked_text",
-    "write_answer",
-]
 
 MAX_CHARS = 20_000
 GROUNDING_PATIENCE_S = 10.0
@@ -221,7 +212,7 @@ class LiveAnswer:
         with self._changed:
             if self._ending:
                 return False
-            self._parsed = self._parser.finish()
+            self._parsed = self._text_at_end()
             whole = self.finish_reason is not None and self._parsed.is_whole(self.finish_reason)
             total_ms = self._elapsed_ms() if self._done_ms is None else self._done_ms
             self._show(total_ms=total_ms, error=error, complete=whole and phase == "done")
@@ -236,6 +227,18 @@ class LiveAnswer:
             self._view = replace(view, revision=view.revision + 1, phase=end, error=error or view.error)
             self._changed.notify_all()
             return self._view
+
+    def text(self) -> tuple[str, str]:
+        """Reasoning and solution so far, as they are to be saved."""
+        view = self._view
+        return view.reasoning, view.solution
+
+    def linger(self) -> Iterator[None]:
+        """What else has to pass between the last word and the end: nothing here."""
+        yield from ()
+
+    def _text_at_end(self) -> Parsed:
+        return self._parser.finish()
 
     def _elapsed_ms(self) -> float:
         return (time.monotonic() - self._began) * 1000
@@ -282,8 +285,11 @@ def write_answer(
 ) -> Iterator[None]:
     """Write the answer to the turn into `live`, yielding after each event, until it ends or somebody ends it.
 
-    An answer cut by length goes on by itself so many times. Raises MedChatError when the model fails.
+    An answer cut by its model's own length goes on by itself so many times; a length that somebody chose is a limit.
+    Raises MedChatError when the model fails.
     """
+    if turn.sampling.max_new_tokens != turn.spec.sampling.max_new_tokens:
+        max_auto_continues = 0
     hinted = False
     for _ in _write(live, turn, backend, grounding, max_auto_continues):
         yield
@@ -336,10 +342,12 @@ def _prepare(live: LiveAnswer, turn: Turn, backend: Backend, grounder: Grounder 
     if history and is_raw(spec):
         history = ()
         notes.append(ONE_CASE)
-    if spec.demo and grounder and history and _stands_alone(grounder, case_text(turn.question, turn.context)):
-        history = ()
-        notes.append(NEW_CASE)
     case = _case_of(turn, history, grounder)
+    if spec.demo and grounder and history and (not case.own or grounder.ground(case.text).outside):
+        # What it was told of another case it would answer about, under the words that it does not know this one.
+        history = ()
+        case = _case_of(turn, history, grounder)
+        notes.append(NEW_CASE)
     told = live.ground(grounder, case).prompt_text() if grounder else ""
     if history:
         history, left_out = fit_history(

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +24,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from medchat import __version__
+from medchat import __version__, sign_in
+from medchat.accounts import Accounts
 from medchat.backends import Backends
 from medchat.catalogue import Catalogue
 from medchat.chat import ChatService
@@ -33,13 +33,13 @@ from medchat.errors import MedChatError, StoreError
 from medchat.grounding_fit import GroundingLoader
 from medchat.hub import Downloads
 from medchat.machine import this_machine
+from medchat.panel import PanelService
 from medchat.settings import ASSETS, LOOPBACK, Settings, secret
 from medchat.store import Store
 from medchat.ui import files, layout
-from medchat.ui.common import OWNER_COOKIE, OWNER_TOKEN, App, is_shared, places
+from medchat.ui.common import App, places
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-COOKIE_AGE_S = 180 * 24 * 3600
+MAX_BODY_BYTES = 8 * 1024 * 1024  # a file of 5 MB in base64
 GRACE_S = 1  # every open page keeps a stream open: waiting longer would only delay the end
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 WILDCARDS = ("0.0.0.0", "::", "")
@@ -64,8 +64,12 @@ def compose(settings: Settings) -> App:
     backends = Backends(settings.threads, settings.slots, settings.n_ctx, settings.precision)
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
+    panel = PanelService(store, catalogue, backends.get, grounding, settings)
     downloads = Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
-    return App(settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine)
+    accounts = Accounts(store, settings)
+    return App(
+        settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine, accounts, panel
+    )  # fmt: skip
 
 
 def health(app: App) -> dict[str, str]:
@@ -83,13 +87,14 @@ def health(app: App) -> dict[str, str]:
 def close(app: App) -> None:
     """End what runs, saved, and free what is held; calling it again does nothing."""
     app.chat.close()
+    app.panel.close()
     app.downloads.close()
     app.backends.close()
     app.store.close()
 
 
 def build_web(app: App) -> FastAPI:
-    """The whole site: the page, /healthz, and the guards before them."""
+    """The whole site: the page, /healthz, the sign-in, and the guards before them."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -107,6 +112,7 @@ def build_web(app: App) -> FastAPI:
         web.add_api_route(f"/{name}", functools.partial(script, name), methods=["GET"], response_class=FileResponse)
     files.add_routes(web, app)
 
+    sign_in.add_to(web, app.accounts, app.settings)
     web.add_middleware(CORSMiddleware, allow_origins=[])  # with one in place Gradio does not answer foreign origins
     web.add_middleware(Guard, settings=app.settings)
     web.add_middleware(Stamp, settings=app.settings)
@@ -193,12 +199,11 @@ def _host_name(url: str) -> str:
 
 
 class Stamp:
-    """Puts security headers, the owner's cookie and a nonce on responses, and logs one line a request."""
+    """Puts security headers and a nonce on responses, and logs one line a request."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._on_space = bool(settings.space_id)
-        self._with_cookie = is_shared(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -240,7 +245,7 @@ class Stamp:
     def _add_headers(self, headers: MutableHeaders, scope: Scope, nonce: str) -> None:
         headers["content-security-policy"] = content_security_policy(nonce, self._on_space)
         headers["x-content-type-options"] = "nosniff"
-        headers["referrer-policy"] = "no-referrer"
+        headers["referrer-policy"] = "same-origin"  # with none at all a form of ours would come from nowhere
         headers["permissions-policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
         headers["cross-origin-resource-policy"] = "same-origin"
         headers["x-accel-buffering"] = "no"  # a proxy that collects a stream would hold the words back
@@ -249,16 +254,6 @@ class Stamp:
             headers["cross-origin-opener-policy"] = "same-origin"
         if not scope["path"].startswith(UNLOGGED):
             headers["cache-control"] = "no-store"
-        if self._with_cookie and scope["path"] == "/" and not _owner_token(scope):
-            headers.append("set-cookie", self._new_cookie(scope))
-
-    def _new_cookie(self, scope: Scope) -> str:
-        # A Space shows the page in a frame of another site. Elsewhere Lax keeps the cookie on a link
-        # from a mail, where Strict would begin as somebody new.
-        site = "SameSite=None; Secure" if self._on_space else "SameSite=Lax"
-        secure = "; Secure" if scope["scheme"] == "https" and not self._on_space else ""
-        token = secrets.token_urlsafe(32)
-        return f"{OWNER_COOKIE}={token}; Path=/; Max-Age={COOKIE_AGE_S}; HttpOnly; {site}{secure}"
 
 
 def content_security_policy(nonce: str, on_space: bool) -> str:
@@ -277,16 +272,6 @@ def content_security_policy(nonce: str, on_space: bool) -> str:
 def _with_nonce(page: bytes, nonce: str) -> bytes:
     # Without quotation marks: the same letters may stand inside a script's own string.
     return page.replace(b"<script", b"<script nonce=" + nonce.encode())
-
-
-def _owner_token(scope: Scope) -> str:
-    cookies: SimpleCookie = SimpleCookie()
-    try:
-        cookies.load(Headers(scope=scope).get("cookie", ""))
-    except CookieError:
-        return ""
-    token = cookies[OWNER_COOKIE].value if OWNER_COOKIE in cookies else ""
-    return token if OWNER_TOKEN.fullmatch(token) else ""
 
 
 class JsonLines(logging.Formatter):
@@ -345,8 +330,9 @@ class Server(uvicorn.Server):
 
     def __init__(self, web: FastAPI, app: App, on_ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
-            web, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S, ws="none"
-        )
+            web, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE_S, ws="none",
+            proxy_headers=False,  # it would believe what anybody on this machine says to have forwarded
+        )  # fmt: skip
         super().__init__(config)
         self._app = app
         self._on_ready = on_ready
@@ -358,4 +344,5 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await asyncio.to_thread(self._app.chat.close)
+        await asyncio.to_thread(self._app.panel.close)
         await super().shutdown(sockets)

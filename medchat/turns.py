@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from medchat.errors import NotFound
-from medchat.grounding import Grounding
+from medchat.recognition import Grounding
 from medchat.records import Sampling
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class TurnView:
 
     versions: how many answers this question has in this place; branches: how many questions were asked
     here. Both count from 1 in order of creation; the ids lead to the neighbours, "" where there is none.
-    external: the host to which its text was sent, "" for none.
+    external: the host to which its text was sent, "" for none. critical: a rater says that nobody should ever be
+    given this answer.
     """
 
     answer_id: str
@@ -67,6 +68,7 @@ class TurnView:
     thumb: Literal["up", "down", ""] = ""
     thumb_reasons: tuple[str, ...] = ()
     thumb_comment: str = ""
+    critical: bool = False
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -123,9 +125,13 @@ class Places:
         self._answers: dict[str, AnswerRecord] = {}
         self._siblings: dict[str | None, dict[str, list[AnswerRecord]]] = {}  # by what is before, then by question
         for answer in sorted(answers, key=lambda a: (a.created_at, a.version)):
-            self._answers[answer.id] = answer
-            branches = self._siblings.setdefault(answer.parent_id, {})
-            branches.setdefault(answer.question_id, []).append(answer)
+            self.add(answer)
+
+    def add(self, answer: "AnswerRecord") -> None:
+        """Take in one more, the newest."""
+        self._answers[answer.id] = answer
+        branches = self._siblings.setdefault(answer.parent_id, {})
+        branches.setdefault(answer.question_id, []).append(answer)
 
     @property
     def answers(self) -> list["AnswerRecord"]:

@@ -1,15 +1,17 @@
 """MedChat as `python app.py` serves it, with models whose answers are written out and take their time.
 
-Run as `python tests/browser_app.py PORT DATA_DIR`. It also answers to the name SHARED_HOST, so that each
-browser is somebody else, as where others can reach it.
+Run as `python tests/browser_app.py PORT DATA_DIR`. It also answers to the name SHARED_HOST, so that
+everybody signs in, as where others can reach it.
 """
 
 import signal
 import sys
+from itertools import count
 from pathlib import Path
 
 import app as start
 from medchat import server
+from medchat.accounts import Accounts
 from medchat.backends import Backend, Backends
 from medchat.backends.scripted import ScriptedBackend
 from medchat.catalogue import Catalogue, Endpoint, ModelSpec
@@ -17,6 +19,7 @@ from medchat.chat import ChatService
 from medchat.grounding_fit import GroundingLoader
 from medchat.hub import Downloads
 from medchat.machine import this_machine
+from medchat.panel import PanelService
 from medchat.records import Sampling
 from medchat.settings import Settings
 from medchat.store import Store
@@ -39,6 +42,7 @@ ATTACK = (
 )
 HOSTILE = f"<think>\n1. {ATTACK}\n2. {ATTACK}\n</think><response>{ATTACK}</response>"
 QUICK = "<think>\n1. The toe is red.\n</think><response>Answer N.</response>"
+BOAST = FIRST.replace("So it is gout", "I, Boaster, beat Sprinter and Slow")
 ELSEWHERE = "integrate.example"
 PAUSE_S = 0.035  # 16 characters: an answer takes some five seconds
 SCRIPTS = {
@@ -47,6 +51,9 @@ SCRIPTS = {
     "quick": ScriptedBackend([QUICK.replace("N", str(number)) for number in range(1, 100)]),
     "hostile": ScriptedBackend([HOSTILE]),
     "broken": ScriptedBackend([FIRST], fail_after=25),
+    "sprinter": ScriptedBackend([FIRST], delay_s=PAUSE_S / 5),
+    "boaster": ScriptedBackend([BOAST], delay_s=PAUSE_S / 2),
+    "mute": ScriptedBackend([FIRST], fail_after=0),
     "elsewhere": ScriptedBackend([QUICK.replace("N", "from elsewhere")]),
 }
 
@@ -85,7 +92,12 @@ def compose(settings: Settings) -> App:
     grounding = GroundingLoader(settings.data_dir / "cache")
     chat = ChatService(store, catalogue, backends.get, grounding, settings)
     downloads = Downloads(settings.models_dir, lambda: "", endpoint="http://127.0.0.1:9")
-    return App(settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine)
+    accounts = Accounts(store, settings)
+    panel = PanelService(store, catalogue, backends.get, grounding, settings, draw=count().__next__)
+    return App(
+        settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine, accounts,
+        panel,
+    )  # fmt: skip
 
 
 def main(port: str, data_dir: str) -> None:

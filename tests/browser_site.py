@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,9 +22,9 @@ from axe_playwright_python.sync_playwright import Axe
 from browser_app import SHARED_HOST
 from playwright.sync_api import Browser, Dialog, Locator, Page, Playwright, expect
 
+from medchat.accounts import COOKIE, Accounts
 from medchat.settings import ROOT, Settings
 from medchat.store import AnswerRecord, Store
-from medchat.ui.common import owner_of
 
 PATIENCE_MS = 30_000
 CHROMIUM = (
@@ -63,7 +62,19 @@ class Site:
     def owner(self, page: Page) -> str:
         """Whose page it is."""
         cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}
-        return owner_of(self.settings, SimpleNamespace(cookies=cookies))  # type: ignore[arg-type]
+        with closing(Store(self.settings.db_url)) as store:
+            user = Accounts(store, self.settings).user_of(cookies)
+        assert user
+        return user.id
+
+    def newcomer(self, role: str) -> str:
+        """The session of a user whom nobody saw before; "" where nobody signs in."""
+        with closing(Store(self.settings.db_url)) as store:
+            accounts = Accounts(store, self.settings)
+            if accounts.local_only:
+                return ""
+            record = store.add_user(f"{role.title()} {len(accounts.users()) + 1}", role, None)
+            return accounts._begin(record, "")  # without a password: that would take time, and is tried elsewhere
 
     def answers(self, page: Page) -> list[AnswerRecord]:
         """What the store has of the conversation that this page's owner used last."""
@@ -71,6 +82,9 @@ class Site:
         with closing(Store(self.settings.db_url)) as store:
             latest = store.latest_conversation(owner)
             return store.answers_of(owner, latest.id) if latest else []
+
+
+SITES: dict[int, Site] = {}  # those that run, by port
 
 
 def free_port() -> int:
@@ -89,10 +103,11 @@ def running(command: list[str], settings: Settings) -> Iterator[Site]:
         try:
             assert process.stdout is not None
             assert process.stdout.readline(), f"the app did not start: see {log.name}"
-            site = Site(process, settings)
+            site = SITES[settings.port] = Site(process, settings)
             site.wait_for("grounding", "ready")
             yield site
         finally:
+            SITES.pop(settings.port, None)
             process.terminate()
             try:
                 process.wait(15)
@@ -113,7 +128,7 @@ def bundled_site(folder: Path) -> Iterator[Site]:
 
 @contextmanager
 def scripted_site(folder: Path, port: int | None = None) -> Iterator[Site]:
-    """The app with scripted answers; each browser is somebody else to it."""
+    """The app with scripted answers, in which everybody signs in."""
     port = port or free_port()
     command = ["tests/browser_app.py", str(port), str(folder / "data")]
     with running(command, Settings(folder / "data", port=port, allowed_hosts=(SHARED_HOST,))) as site:
@@ -157,9 +172,11 @@ class Watched:
     complaints: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
 
-    def open(self, url: str, **options: Any) -> Page:
-        """A page of somebody new."""
+    def open(self, url: str, role: str = "rater", **options: Any) -> Page:
+        """A page of somebody new, who has signed in where one has to."""
         context = self.browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
+        if token := SITES[urlsplit(url).port or 0].newcomer(role):
+            context.add_cookies([{"name": COOKIE, "value": token, "url": url, "httpOnly": True, "sameSite": "Lax"}])
         context.set_default_timeout(PATIENCE_MS)
         return self.visit(context.new_page(), url)
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser_app import ELSEWHERE
+from browser_app import ELSEWHERE, SHARED_HOST
 from browser_site import (
     Site,
     Watched,
@@ -228,6 +228,8 @@ def test_a_conversation_is_exported(kind: str, page: Page, tmp_path: Path) -> No
     with page.expect_download() as download:
         menu.get_by_role("link", name=f"Export as {kind}").click()
 
+    expect(menu).to_have_count(0)
+    expect(page.get_by_role("button", name="More for A red toe.")).to_be_focused()
     assert download.value.suggested_filename == f"medchat-A-red-toe.{'md' if kind == 'Markdown' else 'json'}"
     download.value.save_as(tmp_path / "file")
     text = (tmp_path / "file").read_text(encoding="utf-8")
@@ -235,6 +237,17 @@ def test_a_conversation_is_exported(kind: str, page: Page, tmp_path: Path) -> No
     assert given in text
     if kind == "JSON":
         assert json.loads(text)["turns"][0]["model"]
+
+
+def test_a_copied_link_says_where_it_opens(page: Page, site: Site, watched: Watched) -> None:
+    answered(page, "A red toe.")
+    more_of(page, "A red toe.").get_by_role("button", name="Copy link").click()
+    expect(page.locator(".mc-menu")).to_contain_text("Copied. It opens on this machine only.")
+
+    elsewhere = watched.open(f"http://{SHARED_HOST}:{site.settings.port}/")
+    answered(elsewhere, "A red toe.")
+    more_of(elsewhere, "A red toe.").get_by_role("button", name="Copy link").click()
+    expect(elsewhere.get_by_role("button", name="Copied", exact=True)).to_be_visible()
 
 
 def test_the_address_leads_back_to_the_conversation_for_its_owner_alone(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -61,7 +62,7 @@ def watched(chromium: Browser) -> Iterator[Watched]:
     assert pages.complaints == []
 
 
-def open_models(watched: Watched, site: Site, **options: object) -> Page:
+def open_models(watched: Watched, site: Site, **options: Any) -> Page:
     """A page of somebody new, on the Models tab."""
     page = watched.open(site.url, **options)
     page.get_by_role("tab", name="Models").click()
@@ -247,12 +248,35 @@ def test_filters_leave_what_was_looked_for_and_say_how_many(place: Place, watche
     page.get_by_label("Search models").fill("biogpt large")
     expect(shown).to_have_count(1)
     expect(page.locator("#models-count")).to_have_text(f"1 of {everything} models")
+    expect(page.locator("section.mc-models:visible h2")).to_have_text(re.compile(r" 1 of \d+$"))
     page.get_by_label("Search models").fill("")
+    expect(page.locator("section.mc-models:visible h2").first).to_have_text(re.compile(r"^On this machine \d+$"))
     page.get_by_label("Show").select_option("server")
     expect(page.locator("section.mc-models:visible")).to_have_count(1)
     page.get_by_label("Show").select_option("")
     page.get_by_label("Fits this machine").check()
     expect(page.locator("[data-group=large]")).to_be_hidden()
+
+
+def test_what_folds_and_unfolds_begins_at_the_left(place: Place, watched: Watched) -> None:
+    page = open_models(watched, place.site, viewport={"width": 340, "height": 900})
+    begin_adding(page, "A GGUF file")
+    title = page.get_by_role("button", name="How it is asked")
+    lefts = title.evaluate("""button => {
+      const range = document.createRange();
+      range.selectNodeContents(button.firstElementChild);
+      return [...range.getClientRects()].map(line => Math.round(line.left));
+    }""")
+    assert len(lefts) == 2  # lines
+    assert len(set(lefts)) == 1
+
+
+@pytest.mark.parametrize(("width", "most"), [(1280, 3200), (400, 8500)])
+def test_all_models_stand_on_a_few_pages(width: int, most: int, place: Place, watched: Watched) -> None:
+    page = open_models(watched, place.site, viewport={"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollHeight") < most
+    card(page, "gemma-3-1b-it-gguf").locator("summary").click()
+    expect(card(page, "gemma-3-1b-it-gguf").get_by_text("Gemma Terms of Use", exact=True)).to_be_visible()
 
 
 def test_where_others_can_come_in_models_are_only_shown(tmp_path: Path, chromium: Browser, watched: Watched) -> None:

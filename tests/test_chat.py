@@ -20,12 +20,14 @@ from medchat.backends import Backend
 from medchat.backends.llamacpp import Engine, LlamaCppBackend
 from medchat.backends.scripted import ScriptedBackend
 from medchat.catalogue import Endpoint, ModelSpec
-from medchat.chat import ChatService, LiveAnswer, TurnView
+from medchat.chat import ChatService
 from medchat.errors import InvalidInput, ModelUnavailable, NotFound, StoreError
-from medchat.grounding import Grounding, Near, Recognised
+from medchat.live import LiveAnswer
+from medchat.recognition import Grounding, Near, Recognised
 from medchat.records import Done, Request, Sampling, Text
 from medchat.settings import Settings
 from medchat.store import AnswerRecord, Store, migrate
+from medchat.turns import TurnView
 
 REASONING = "1. Fever and cough point to the lungs.\n2. A rash would point elsewhere."
 SOLUTION = "Pneumonia is most likely."
@@ -51,8 +53,9 @@ class WordGrounder:
 class Grounders:
     """A GroundingLoader whose Grounder is there from the beginning, or later, or never."""
 
-    def __init__(self, ready: bool = True) -> None:
+    def __init__(self, ready: bool = True, grounder: WordGrounder | None = None) -> None:
         self._ready = threading.Event()
+        self._grounder = grounder or WordGrounder()
         if ready:
             self.finish()
 
@@ -64,7 +67,7 @@ class Grounders:
         return self._ready.is_set()
 
     def get(self, timeout_s: float | None = None) -> Any:
-        return WordGrounder() if self._ready.wait(timeout_s) else None
+        return self._grounder if self._ready.wait(timeout_s) else None
 
 
 class Recording(ScriptedBackend):
@@ -426,6 +429,20 @@ def test_an_answer_that_is_cut_too_often_offers_to_go_on(start: Start) -> None:
         chat.continue_answer("ada", live.conversation_id)
 
 
+def test_a_length_that_somebody_chose_is_a_limit_also_for_what_goes_on(start: Start) -> None:
+    chat = start(Recording(), spec=model(sampling=Sampling(max_new_tokens=100)), max_auto_continues=2)
+    live = chat.ask("ada", CASE, sampling=Sampling(max_new_tokens=5))
+    cut = end_of(live)
+    assert (cut.phase, cut.completion_tokens) == ("cut", 5)
+
+    longer = end_of(chat.continue_answer("ada", live.conversation_id, "demo", Sampling(max_new_tokens=6)))
+    assert (longer.phase, longer.completion_tokens) == ("cut", 11)
+    another = end_of(chat.continue_answer("ada", live.conversation_id, "another", Sampling(max_new_tokens=99)))
+    assert another.completion_tokens == 17, "settings of another model are not for this one"
+    whole = end_of(chat.continue_answer("ada", live.conversation_id, "demo", Sampling(max_new_tokens=100)))
+    assert (whole.phase, whole.solution) == ("done", SOLUTION)
+
+
 def test_an_answer_that_fills_the_context_is_cut_and_says_so(start: Start) -> None:
     long_reply = "<start_reasoning>\n" + " ".join(f"word{n}" for n in range(200))
     end = end_of(start(ScriptedBackend([long_reply], n_ctx=60), spec=model(n_ctx=60)).ask("ada", CASE))
@@ -657,6 +674,38 @@ def test_an_answer_that_cannot_be_saved_is_shown_and_says_so(start: Start, url: 
     assert end.error == "The answer could not be saved. The disk is full."
 
 
+def test_a_database_that_is_busy_at_the_first_word_does_not_fail_the_answer(start: Start, url: str) -> None:
+    class Busy(Store):
+        n_described = 0
+
+        def describe_answer(self, answer_id: str, **values: Any) -> bool:
+            self.n_described += 1
+            if self.n_described == 1:
+                raise StoreError("The database is busy.")
+            return super().describe_answer(answer_id, **values)
+
+    live = start(ScriptedBackend([REPLY], delay_s=0.005), store=Busy(url)).ask("ada", CASE)
+
+    assert end_of(live).phase == "done"
+    (record,) = stored(url, "ada", live.conversation_id)
+    assert (record.status, record.solution) == ("done", SOLUTION)
+    assert record.prompt, "what was not saved at first was saved at the end"
+
+
+def test_an_answer_whose_end_meets_a_bug_ends_all_the_same(start: Start, url: str) -> None:
+    class Odd(Store):
+        def finish_answer(self, *_: Any, **__: Any) -> AnswerRecord:
+            raise RuntimeError(f"about {CASE}")
+
+    chat = start(ScriptedBackend([REPLY]), store=Odd(url))
+    live = chat.ask("ada", CASE)
+
+    end = end_of(live)
+    assert (end.phase, end.solution) == ("failed", SOLUTION)
+    assert end.error.startswith("Something went wrong in MedChat.")
+    assert chat.live("ada", live.conversation_id) is None, "the next question can be asked"
+
+
 def test_characters_that_cannot_be_stored_do_no_harm(start: Start) -> None:
     chat = start(ScriptedBackend([REPLY]))
     live = chat.ask("ada", "Fever \ud800 and\0 cough \N{FACE WITH THERMOMETER}")
@@ -697,6 +746,25 @@ def test_a_follow_up_is_read_with_the_case_before_it_and_a_new_case_alone(
     view = end_of(chat.ask("ann", second, conversation_id=first.conversation_id))
     assert view.grounding is not None
     assert set(view.grounding.present) == recognised
+
+
+def test_a_case_outside_is_not_answered_with_what_was_told_before(start: Start) -> None:
+    class Foreign(WordGrounder):
+        def ground(self, text: str) -> Grounding:
+            found = super().ground(text)
+            return replace(found, outside=found.outside or "Zehe" in text)
+
+    backend = Recording((REPLY, REPLY))
+    chat = start(backend, spec=model(demo=True), grounders=Grounders(grounder=Foreign()))
+    first = chat.ask("ann", "What is fever?")
+    end_of(first)
+
+    end = end_of(chat.ask("ann", "Was hilft bei einer roten Zehe?", conversation_id=first.conversation_id))
+
+    assert end.grounding is not None
+    assert end.grounding.outside
+    assert "fever" not in " ".join(message.content for message in backend.requests[-1].messages)
+    assert end.note.startswith("Read as a new case")
 
 
 def said(start_of: str) -> str:
@@ -742,6 +810,19 @@ def test_every_new_version_is_drawn_anew(start: Start) -> None:
 
     draws = [(r.sampling.seed, r.sampling.temperature) for r in backend.requests]
     assert draws == [(0, 0.0), (1, 0.7), (2, 0.7), (3, 0.7), (7, 1.5)], "the first is greedy; the last as it was wanted"
+
+
+def test_a_new_version_is_drawn_with_a_seed_that_can_be_chosen(start: Start) -> None:
+    backend = Recording()
+    chat = start(backend)
+    highest = Sampling(50, temperature=1.5, seed=2**31 - 1)
+    first = chat.ask("ada", CASE, sampling=highest)
+    end_of(first)
+    for sampling in (highest, None, Sampling(50)):
+        end_of(chat.regenerate("ada", first.conversation_id, first.id, sampling=sampling))
+
+    assert [r.sampling.seed for r in backend.requests] == [2**31 - 1, 0, 1, 0]
+    assert backend.requests[-1].sampling == Sampling(50), "the model's own again, if that is wanted"
 
 
 def test_an_edited_question_is_a_branch_beside_the_first_one(start: Start) -> None:
@@ -1042,7 +1123,7 @@ GERMAN = "Ein 64-jähriger Mann klagt seit zwei Stunden über drückende Schmerz
 
 
 def test_a_question_in_another_language_gets_a_hint_that_is_kept(start: Start) -> None:
-    chat = start(ScriptedBackend([REPLY], delay_s=0.005))
+    chat = start(ScriptedBackend([REPLY], delay_s=0.005), spec=model(languages=("en",)))
     live = chat.ask("ada", GERMAN)
     end = end_of(live)
 

@@ -145,11 +145,11 @@ def test_limits_licence_languages_and_terms_are_told() -> None:
     assert "<b>" not in known
 
 
-def test_the_models_own_settings_are_not_sent() -> None:
+def test_untouched_and_empty_settings_are_the_models_own() -> None:
     values = sampling.own_values(SPEC)
     assert values == [0.6, 0.95, 20, 0, 320, 0.0]
-    assert sampling.chosen_sampling(SPEC, values) is None
-    assert sampling.chosen_sampling(SPEC, [None, "", None, None, None, None]) is None
+    assert sampling.chosen_sampling(SPEC, values) == OWN
+    assert sampling.chosen_sampling(SPEC, [None, "", None, None, None, None]) == OWN
 
 
 def test_a_changed_setting_is_sent_with_the_others_as_they_are() -> None:

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +123,6 @@ def test_an_english_case_gets_one_where_the_authors_name_other_languages() -> No
 def test_a_model_whose_authors_name_no_language_gets_none() -> None:
     assert hint(GERMAN, model()) == ""
     assert hint(GERMAN, model("xx")) == ""
-    assert hint(GERMAN, replace(ENGLISH, own=True)) == "", "of one's own models nobody knows"
 
 
 def test_every_language_it_may_name_is_one_it_can_tell() -> None:

@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import gradio as gr
 import pytest
+from starlette.datastructures import Headers
 
+from medchat.accounts import LOCAL, RIGHTS, User
 from medchat.backends import ModelFacts
 from medchat.catalogue import UNFINISHED, Catalogue, Endpoint, HubSource, ModelSpec
 from medchat.errors import DownloadFailed, InvalidInput
 from medchat.formats import FORMATS
-from medchat.hub import Download
+from medchat.hub import Download, Found
 from medchat.machine import Fit, Machine, fit, free_disk_gb
 from medchat.records import Sampling
 from medchat.settings import Settings
@@ -36,7 +38,8 @@ SPEC = ModelSpec(
 ENDPOINT = Endpoint("https://host.example/v1", "m", "HOST_KEY")
 SERVED = replace(SPEC, id="served", backend="openai", path=None, hub=None, endpoint=ENDPOINT)
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(1)">\''
-REQUEST = cast(gr.Request, SimpleNamespace(cookies={}))
+REQUEST = cast(gr.Request, SimpleNamespace(cookies={}, client=None, headers=Headers()))
+RATER = User("r1", "Ann", "rater", RIGHTS["rater"])
 
 
 class Tags(HTMLParser):
@@ -78,6 +81,23 @@ def test_a_card_says_what_the_model_is_what_it_needs_and_what_it_cannot_do() -> 
         "Top-k all", "at most 1,024 tokens", "4,096 tokens together",
     ):  # fmt: skip
         assert expected in words
+
+
+def test_a_card_is_short_and_all_else_is_folded_away() -> None:
+    page = card_html(card(replace(SPEC, gated=True), managed=True))
+    open_part, folded = page.split("<details")
+    assert visible(open_part.partition("<h3>")[2]) == (
+        "Big <b>Doctor</b> Fits this machine needs 5.5 GB, this machine has 16 GB llama.cpp · 4.4 GB · gated · MIT "
+        "Download 4.4 GB"
+    )
+    assert "Reads no images." in visible(folded)
+    assert " open" not in folded.partition(">")[0]
+
+
+def test_a_server_without_its_key_is_its_name_in_one_line() -> None:
+    page = card_html(card(SERVED, has_key=False))
+    assert visible(page.partition("<h3>")[2].partition("</summary>")[0]) == "Big <b>Doctor</b> Needs a key"
+    assert "Your text leaves this machine" in visible(page)
 
 
 @pytest.mark.parametrize("name", ["name", "description", "licence", "base", "system_prompt"])
@@ -153,6 +173,7 @@ def test_the_page_with_a_gated_models_terms_is_named_as_text_and_nothing_is_fetc
         ({"managed": True}, ["Download 4.4 GB"]),
         ({"managed": True, "download": Download("running", 1, 2)}, ["Cancel"]),
         ({"managed": True, "download": Download("cancelled", 1, 2)}, ["Go on with the download of 4.4 GB"]),
+        ({"managed": True, "download": Download("cancelled", 0, 0)}, ["Download 4.4 GB"]),
         ({"managed": True, "download": Download("failed", 1, 2, "No network.")}, ["Try again"]),
         ({"managed": True, "fault": "No room."}, ["Try again"]),
         ({"managed": True, "spec": replace(SPEC, memory_gb=29.0)}, []),
@@ -211,7 +232,8 @@ def test_only_what_is_whole_and_in_no_list_is_offered(tmp_path: Path) -> None:
     for name in ("listed.gguf", "new.gguf", "deep/new.gguf", ".hidden/x.gguf", "folder/config.json",
                  "half/config.json", f"half/{UNFINISHED}", "lora/adapter_config.json", "notes.txt"):  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("GGUF" if name.endswith(".gguf") else "")
+    (tmp_path / "renamed.gguf").write_text("SQLite format 3")
     listed = {"listed": replace(SPEC, path=tmp_path / "listed.gguf")}
 
     found = unlisted([tmp_path, tmp_path], listed, "model")
@@ -231,9 +253,15 @@ def test_a_folder_that_is_not_there_yet_offers_nothing(tmp_path: Path) -> None:
 class FakeDownloads:
     """Downloads that do as they are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, models_dir: Path) -> None:
         self.states: dict[str, Download] = {}
         self.fault = ""
+        self.models_dir = models_dir
+
+    def look(self, hub: HubSource, *, is_adapter: bool = False) -> Found:
+        if self.fault:
+            raise DownloadFailed(self.fault)
+        return Found(2.5, gated=True)
 
     def start(self, spec: ModelSpec) -> None:
         if self.fault:
@@ -267,17 +295,35 @@ class FakeBackends:
         self.forgotten.append(model_id)
 
 
+class FakeAccounts:
+    """Takes everybody for one user; the audit is a list."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+        self.noted: list[tuple[Any, ...]] = []
+
+    def user_of(self, cookies: dict[str, str]) -> User:
+        return self._user
+
+    def address(self, peer: str, forwarded: list[str]) -> str:
+        return peer
+
+    def note(self, *what: Any) -> None:
+        self.noted.append(what)
+
+
 class Tab:
     """The tab of an app with fakes, and what its handlers gave by the names of the components."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        self.settings = Settings(folder / "data", **settings)
+    def __init__(self, folder: Path, user: User = LOCAL) -> None:
+        self.settings = Settings(folder / "data")
         self.settings.models_dir.mkdir(parents=True)
         self.catalogue = Catalogue(self.settings.models_dir, self.settings.own_models_file)
-        self.downloads, self.backends = FakeDownloads(), FakeBackends()
+        self.downloads, self.backends = FakeDownloads(self.settings.models_dir), FakeBackends()
+        self.accounts = FakeAccounts(user)
         app = cast(App, SimpleNamespace(
             settings=self.settings, catalogue=self.catalogue, default=self.catalogue.default, machine=lambda: MACHINE,
-            downloads=self.downloads, backends=self.backends,
+            downloads=self.downloads, backends=self.backends, accounts=self.accounts,
         ))  # fmt: skip
         with gr.Blocks():
             self.parts = models._lay_out(app)
@@ -354,6 +400,25 @@ def test_a_model_of_the_hub_is_listed_fetched_and_then_looked_at(tab: Tab) -> No
     assert "500 million" in visible(tab.card(shown, "new"))
 
 
+def test_what_the_hub_does_not_have_is_not_listed(tab: Tab) -> None:
+    before = list(tab.catalogue)
+    tab.downloads.fault = "The Hub has no org/new."
+    asking, failed = tab.add(kind="hub", repo="org/new")
+
+    assert "Asking the Hub" in visible(asking["told"])
+    assert visible(failed["told"]) == "org/new was not added, for it is checked first. The Hub has no org/new."
+    assert list(tab.catalogue) == before
+
+
+def test_a_download_that_was_cancelled_before_anything_came_keeps_nothing(tab: Tab) -> None:
+    tab.act("model-fetch", "gemma-3-1b-it-gguf")
+    tab.downloads.cancel = lambda model_id: tab.downloads.states.update({model_id: Download("cancelled")})  # type: ignore[method-assign]
+    shown = tab.act("model-cancel", "gemma-3-1b-it-gguf")
+
+    assert visible(shown["status"]).endswith("was cancelled.")
+    assert buttons(tab.card(shown, "gemma-3-1b-it-gguf")) == ["Download 810 MB"]
+
+
 def test_a_fetched_model_that_cannot_be_used_says_why_on_its_card(tab: Tab) -> None:
     list(tab.add(kind="hub", repo="org/new", file="new.gguf", name="New"))
     path = cast(Path, tab.catalogue["new"].path)
@@ -367,7 +432,7 @@ def test_a_fetched_model_that_cannot_be_used_says_why_on_its_card(tab: Tab) -> N
     assert "cannot be used" in visible(shown["status"])
     assert "Its tokenizer does not fit." in visible(tab.card(shown, "new"))
     with pytest.raises(gr.Error, match="does not fit"):
-        tab.do.use('{"do": "use", "model": "new"}')
+        tab.do.use('{"do": "use", "model": "new"}', REQUEST)
 
 
 def test_what_was_typed_stays_when_the_check_fails_and_goes_when_it_succeeds(tab: Tab) -> None:
@@ -391,6 +456,7 @@ def test_what_was_typed_stays_when_the_check_fails_and_goes_when_it_succeeds(tab
     [
         ({"kind": "file", "path": "/etc/passwd"}, "Only what lies in"),
         ({"kind": "file"}, "Give the path"),
+        ({"kind": "file", "path": "{data}/medchat.db"}, "'medchat.db' is no GGUF file; give one, or a folder"),
         ({"kind": "adapter", "path": "x"}, "as its base"),
         ({"kind": "server", "url": "https://host.example/v1"}, "name on the server"),
         ({"kind": "server", "url": "https://h.example/v1", "served_name": "m", "key_variable": "sk-abc"}, "like a key"),
@@ -399,7 +465,8 @@ def test_what_was_typed_stays_when_the_check_fails_and_goes_when_it_succeeds(tab
     ],
 )
 def test_what_cannot_be_added_is_one_line_in_the_form(tab: Tab, typed: dict[str, str], told: str) -> None:
-    *_, shown = tab.add(**typed)
+    (tab.settings.data_dir / "medchat.db").write_text("SQLite format 3")
+    *_, shown = tab.add(**{name: value.replace("{data}", str(tab.settings.data_dir)) for name, value in typed.items()})
     assert told in visible(shown["told"])
     assert shown.keys() == {"told"}
 
@@ -418,14 +485,14 @@ def test_a_removed_model_is_freed_and_its_file_stays(tab: Tab) -> None:
 
 
 def test_use_chooses_the_model_and_leads_to_the_chat(tab: Tab) -> None:
-    tabs, picker = tab.do.use('{"do": "use", "model": "demo-base"}')
+    tabs, picker = tab.do.use('{"do": "use", "model": "demo-base"}', REQUEST)
     assert (tabs.selected, picker.value) == ("chat", "demo-base")
     with pytest.raises(gr.Error, match="not here yet"):
-        tab.do.use('{"do": "use", "model": "gemma-3-1b-it-gguf"}')
+        tab.do.use('{"do": "use", "model": "gemma-3-1b-it-gguf"}', REQUEST)
 
 
-def test_where_others_can_come_in_nothing_can_be_changed(tmp_path: Path) -> None:
-    tab = Tab(tmp_path, host="0.0.0.0")
+def test_a_rater_sees_the_models_and_can_change_nothing(tmp_path: Path) -> None:
+    tab = Tab(tmp_path, RATER)
     shown = tab.shown(tab.do.refresh(REQUEST))
     assert shown["box"].visible is False
     assert set(buttons(shown["list"])) == {"Use in chat"}
@@ -434,10 +501,23 @@ def test_where_others_can_come_in_nothing_can_be_changed(tmp_path: Path) -> None
         lambda: tab.act("model-remove", "demo"),
         lambda: list(tab.add(kind="hub", repo="org/new")),
         lambda: tab.do.offer("file", REQUEST),
+        lambda: tab.do.choose_kind("hub", REQUEST),
     ):
-        with pytest.raises(gr.Error, match="only where nobody else"):
+        with pytest.raises(gr.Error, match="Your role, rater, does not allow this"):
             attempt()
     assert not tab.downloads.states
+    assert [action for _, action, *_ in tab.accounts.noted] == ["call refused"] * 5
+
+
+def test_what_is_done_to_models_is_audited(tab: Tab) -> None:
+    list(tab.add(kind="hub", repo="org/new", file="new.gguf", name="Chain"))
+    tab.act("model-remove", "chain")
+    tab.act("model-fetch", "gemma-3-1b-it-gguf")
+    assert [(actor, action, target) for actor, action, target, *_ in tab.accounts.noted] == [
+        ("local", "model added", "chain"),
+        ("local", "model removed", "chain"),
+        ("local", "model download", "gemma-3-1b-it-gguf"),
+    ]
 
 
 @pytest.mark.parametrize("sent", ["", "[]", '{"do": "model-fly", "model": "demo"}', '{"do": "model-fetch"}', None])

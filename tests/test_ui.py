@@ -8,14 +8,16 @@ from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from starlette.datastructures import Headers
 
-from medchat.errors import InvalidInput
-from medchat.grounding import Grounding, Near, Recognised
+from medchat.accounts import LOCAL, RIGHTS, User
+from medchat.errors import InvalidInput, SignedOut
+from medchat.recognition import Grounding, Near, Recognised
 from medchat.records import Sampling
-from medchat.settings import Settings
 from medchat.turns import TurnView
 from medchat.ui import transcript
-from medchat.ui.common import LOCAL_OWNER, counted, duration, handler, owner_of
+from medchat.ui.common import App, address_of, counted, duration, handler, require, user_of
+from medchat.ui.layout import signed_in_html
 from medchat.ui.transcript import Mark, annotate, prose, turn_html
 
 CASE = "Chest pain and sweating. No fever."
@@ -215,18 +217,61 @@ def test_a_bug_is_shown_as_a_number_and_logged_without_what_was_typed(caplog: py
     assert "Secret" not in shown.value.message + str(record["at"]) + caplog.text
 
 
-def test_everybody_on_this_machine_alone_is_one_owner() -> None:
-    request = SimpleNamespace(cookies={})
-    assert owner_of(Settings(), request) == LOCAL_OWNER  # type: ignore[arg-type]
+class FakeAccounts:
+    """Knows Ann, a rater, by her cookie; the audit is a list."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[object, ...]] = []
+
+    def user_of(self, cookies: dict[str, str]) -> User | None:
+        return User("a1", "Ann", "rater", RIGHTS["rater"]) if cookies.get("medchat_session") == "ann" else None
+
+    def address(self, peer: str, forwarded: list[str]) -> str:
+        return f"{peer} for {forwarded}"
+
+    def note(self, *what: object) -> None:
+        self.noted.append(what)
 
 
-@pytest.mark.parametrize(
-    "settings", [Settings(host="0.0.0.0"), Settings(allowed_hosts=("medchat.example",)), Settings(space_id="a/b")]
-)
-def test_where_others_can_come_in_the_cookie_tells_owners_apart(settings: Settings) -> None:
-    first, second = (SimpleNamespace(cookies={"medchat_owner": letter * 43}) for letter in "ab")
-    assert owner_of(settings, first) != owner_of(settings, second)  # type: ignore[arg-type]
-    assert "aaa" not in owner_of(settings, first)  # type: ignore[arg-type]
-    for value in ("", "local", "a" * 42, "a" * 42 + "\n"):
-        with pytest.raises(InvalidInput, match="cookie"):
-            owner_of(settings, SimpleNamespace(cookies={"medchat_owner": value}))  # type: ignore[arg-type]
+def request_with(cookie: str) -> gr.Request:
+    headers = Headers({"x-forwarded-for": "192.0.2.1"})
+    made = SimpleNamespace(
+        cookies={"medchat_session": cookie}, client=SimpleNamespace(host="10.0.0.1"), headers=headers
+    )
+    return made  # type: ignore[return-value]
+
+
+def app_with(accounts: FakeAccounts) -> App:
+    return SimpleNamespace(accounts=accounts)  # type: ignore[return-value]
+
+
+def test_a_request_is_its_users_and_nobodys_without_a_session() -> None:
+    app = app_with(FakeAccounts())
+    assert user_of(app, request_with("ann")).id == "a1"
+    assert require(app, request_with("ann"), "chat").name == "Ann"
+    assert address_of(app, request_with("ann")) == "10.0.0.1 for ['192.0.2.1']"
+    for refused in (user_of, lambda app, request: require(app, request, "chat")):
+        with pytest.raises(SignedOut, match="Reload the page and sign in"):
+            refused(app, request_with("bob"))
+
+
+def test_what_the_role_does_not_allow_is_refused_and_noted_with_the_handler() -> None:
+    accounts = FakeAccounts()
+    app = app_with(accounts)
+
+    @handler
+    def train(request: gr.Request) -> None:
+        require(app, request, "train")
+
+    with pytest.raises(gr.Error, match="Your role, rater, does not allow this"):
+        train(request_with("ann"))
+    address = "10.0.0.1 for ['192.0.2.1']"
+    assert accounts.noted == [("a1", "call refused", "test_ui.train", {"right": "train", "role": "rater"}, address)]
+
+
+def test_the_header_says_who_is_signed_in_and_offers_the_way_out() -> None:
+    page = signed_in_html(User("a1", ATTACK, "rater", RIGHTS["rater"]))
+    assert "<script" not in page
+    assert visible(page).endswith("raterSign out")
+    assert '<form method="post" action="/sign-out">' in page
+    assert signed_in_html(LOCAL) == ""

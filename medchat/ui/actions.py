@@ -1,12 +1,14 @@
 """What the page's scripts send: a verb with its fields, as JSON. Whatever is no such thing is one clear line."""
 
+import base64
+import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from medchat.errors import InvalidInput
 
-MAX_CHARS = 3_000_000  # a case file of 1 MB in base64, and some room
+MAX_CHARS = 7_000_000  # a file of 5 MB in base64, and some room
 OUT_OF_DATE = "The page sent something that MedChat does not know. Reload the page and try again."
 
 
@@ -38,6 +40,13 @@ class Action:
             raise InvalidInput(OUT_OF_DATE)
         return value
 
+    def mapping(self, name: str) -> dict[str, Any]:
+        """The field, an object. Raises InvalidInput when it is another thing."""
+        value = self._fields.get(name)
+        if not isinstance(value, dict):
+            raise InvalidInput(OUT_OF_DATE)
+        return value
+
 
 def read_action(sent: object) -> Action:
     """The action that was sent. Raises InvalidInput when it is none."""
@@ -50,3 +59,18 @@ def read_action(sent: object) -> Action:
     if not isinstance(fields, dict) or not isinstance(fields.get("do"), str):
         raise InvalidInput(OUT_OF_DATE)
     return Action(fields["do"], fields)
+
+
+def sent_file(action: Action, max_bytes: int) -> tuple[str, bytes]:
+    """The name and the bytes of a file that was sent along.
+
+    Raises InvalidInput for a larger one, of which the page sends only the size.
+    """
+    size = action.number("size", 0, 1 << 50)
+    if size > max_bytes:
+        megabytes = f"{size / 1e6:,.1f}".removesuffix(".0")
+        raise InvalidInput(f"The file has {megabytes} MB; at most {max_bytes / 1e6:.0f} MB are taken: split it.")
+    try:
+        return action.text("name"), base64.b64decode(action.text("data"), validate=True)
+    except binascii.Error as error:
+        raise InvalidInput(OUT_OF_DATE) from error

@@ -16,7 +16,8 @@ WITH_PAGE = "(...values) => [window.medchat.pageKey, ...values.slice(1)]"
 WITH_ACTION = "(...values) => [window.medchat.action(), window.medchat.pageKey, ...values.slice(2)]"
 WITH_FILE = "(...values) => [window.medchat.action(), ...values.slice(1)]"
 WITH_SAVE_KEY = (
-    "(...values) => [...values.slice(0, 2), window.medchat.saveKey(), window.medchat.pageKey, ...values.slice(4)]"
+    "(...values) => [...window.medchat.sending(values.slice(0, 2)), window.medchat.saveKey(), window.medchat.pageKey, "
+    "...values.slice(4)]"
 )
 
 
@@ -30,7 +31,7 @@ def build(app: App, page: gr.Blocks) -> ChatTab:
 def _wire(tab: ChatTab, do: Handlers, page: gr.Blocks) -> None:
     fields = list(tab.settings.fields)
     shown = [
-        tab.list, tab.found, tab.history, tab.live, tab.status, tab.welcome, tab.question, tab.context,
+        tab.list, tab.found, tab.history, tab.live, tab.status, tab.welcome, tab.draft, tab.context, tab.context_box,
         tab.conversation_id, tab.model,
     ]  # fmt: skip
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -38,7 +39,11 @@ def _wire(tab: ChatTab, do: Handlers, page: gr.Blocks) -> None:
     asked = [tab.question, tab.context, tab.save_key, tab.page_key, tab.conversation_id, *chosen]
     here = [tab.sent, tab.page_key, tab.conversation_id]
     page.load(do.restore, [tab.sent, tab.page_key], shown, js=WITH_LINK, **quiet)
-    gr.on([tab.send.click, tab.question.submit], do.ask, asked, shown, js=WITH_SAVE_KEY, **quiet)
+    sent = gr.on([tab.send.click, tab.question.submit], do.ask, asked, shown, js=WITH_SAVE_KEY, **quiet)
+    sent.success(None, None, None, js="() => window.medchat.answered()", **quiet)
+    sent.failure(None, None, None, js="() => window.medchat.giveBack()", **quiet)
+    typed = [tab.question.change, tab.context.change]
+    gr.on(typed, None, None, None, js="() => window.medchat.drafted()", **quiet)
     # These may begin while an earlier one follows an answer: the newest takes the page over.
     tab.go.click(do.go, [*here, *chosen], shown, js=WITH_ACTION, trigger_mode="multiple", **quiet)
     tab.act.click(do.act, here, shown, js=WITH_ACTION, trigger_mode="multiple", **quiet)

@@ -1,26 +1,26 @@
 """What the Chat tab does: each handler reads values, calls one service and gives what is to be shown."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import gradio as gr
 
+from medchat.accounts import DELETED
 from medchat.conversation_file import MAX_BYTES, read_case
 from medchat.errors import InvalidInput, NotFound
 from medchat.live import LiveAnswer
 from medchat.records import Sampling
-from medchat.store.records import Thumb
+from medchat.store.records import Removal, Thumb
 from medchat.turns import ENDED, TurnView
 from medchat.ui import model_picker, sampling, sidebar, transcript
-from medchat.ui.actions import OUT_OF_DATE, Action, read_action
+from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
 from medchat.ui.chat_layout import ChatTab
-from medchat.ui.common import App, escape, handler, owner_of
+from medchat.ui.common import App, address_of, escape, handler, require
 from medchat.ui.followers import Followers
 
 FRAME_S = 0.09  # a frame for every token costs three times the server and four times the browser
 MOST_LISTED = 5000
+DRAFT = "chat: draft"  # the key of what stands in the fields
 NOT_HERE = "That conversation is not here: it was deleted, or it is somebody else's. This is a new one."
 HIDDEN = "Hidden from your list: it has rated answers, and those are kept for the evaluation."
 
@@ -28,18 +28,19 @@ Updates = dict[Any, Any]
 
 
 class Place(NamedTuple):
-    """Where something was pressed: whose page it is, its key, and the conversation that it shows."""
+    """Where something was pressed: whose page it is, its key, the conversation that it shows, and from where."""
 
     owner: str
     page_key: str
     conversation_id: str
+    address: str
 
 
 class Picked(NamedTuple):
-    """The model to ask, and how it is to sample; None for its own way."""
+    """The model to ask, and how it is to sample."""
 
     model_id: str
-    sampling: Sampling | None
+    sampling: Sampling
 
 
 class Handlers:
@@ -63,6 +64,7 @@ class Handlers:
             "delete-answer": self._delete_answer,
             "search": self._search,
             "more": self._more,
+            "draft": self._keep_draft,
         }
 
     @handler
@@ -76,14 +78,18 @@ class Handlers:
         request: gr.Request,
         *chosen: Any,
     ) -> Iterator[Updates]:
-        """Asks, and empties the fields as soon as the question is stored."""
+        """Asks; it ends in an error where the page is to give the words back."""
         place = self._place(page_key, conversation_id, request)
         picked = self._picked(chosen)
         live = self._app.chat.ask(
             place.owner, question or "", context or "", conversation_id or None, picked.model_id,
             save_key=save_key or None, sampling=picked.sampling,
         )  # fmt: skip
-        yield from self._written(place, live, {self._tab.question: "", self._tab.context: ""})
+        self._app.store.drop_draft(place.owner, DRAFT)
+        yield from self._written(place, live)
+        view = live.snapshot()
+        if view.phase == "failed" and not view.reasoning and not view.solution:  # the transcript says why
+            raise gr.Error(escape(view.error), visible=False, print_exception=False)
 
     @handler
     def go(
@@ -98,7 +104,7 @@ class Handlers:
 
     @handler
     def act(self, sent: str | None, page_key: str | None, conversation_id: str | None, request: gr.Request) -> Updates:
-        """What is done at once: a thumb, a name, a deletion, a search, more of the list."""
+        """What is done at once: a thumb, a name, a deletion, a search, more of the list, a draft kept."""
         place = self._place(page_key, conversation_id, request)
         action = read_action(sent)
         if action.verb not in self._acting:
@@ -107,11 +113,16 @@ class Handlers:
 
     @handler
     def restore(self, linked: str | None, page_key: str | None, request: gr.Request) -> Iterator[Updates]:
-        """The conversation of the page's address, or the one used last, for a page that was just loaded."""
+        """For a page that was just loaded: the conversation of its address, of the draft, or the one used last."""
         place = self._place(page_key, None, request)
-        latest = None if linked else self._app.store.latest_conversation(place.owner)
-        conversation_id = linked or (latest.id if latest else "")
+        draft = self._app.store.draft(place.owner, DRAFT)
+        conversation_id = linked or (draft["conversation"] if draft else self._latest(place.owner))
         first = self._listed(place.owner) | {self._tab.model: self._models(self._app.default.id)}
+        if draft and draft["conversation"] == conversation_id:
+            # Somebody may be typing by now: the page puts the question into its field only as long as that is empty.
+            first[self._tab.draft] = transcript.draft_html(draft["question"])
+            first[self._tab.context] = draft["context"]
+            first[self._tab.context_box] = gr.Accordion(open=bool(draft["context"]))
         if not conversation_id:
             yield self._empty() | first
             return
@@ -131,7 +142,7 @@ class Handlers:
     @handler
     def stop(self, conversation_id: str | None, request: gr.Request) -> Updates:
         """Stops the answer; what there is of it is kept."""
-        owner = owner_of(self._app.settings, request)
+        owner = require(self._app, request, "chat").id
         live = self._app.chat.live(owner, conversation_id) if conversation_id else None
         if live is None:
             return {self._tab.live: gr.skip()}
@@ -141,16 +152,8 @@ class Handlers:
     @handler
     def read(self, sent: str | None, question: str | None, context: str | None, request: gr.Request) -> Updates:
         """The words of a case file, behind those that stand in the fields already; nothing is sent."""
-        owner_of(self._app.settings, request)
-        action = read_action(sent)
-        name = action.text("name")
-        if action.number("size", 0, MAX_BYTES + 1) > MAX_BYTES:
-            raise InvalidInput("The file is larger than 1 MB. Give one with a single case.")
-        try:
-            data = base64.b64decode(action.text("data"), validate=True)
-        except binascii.Error as error:
-            raise InvalidInput(OUT_OF_DATE) from error
-        told, asked, note = read_case(name, data)
+        require(self._app, request, "chat")
+        told, asked, note = read_case(*sent_file(read_action(sent), MAX_BYTES))
         if note:
             gr.Info(escape(note))
         return {
@@ -160,8 +163,11 @@ class Handlers:
         }
 
     @handler
-    def choose_model(self, model_id: str | None, described: str, kept: dict[str, list[Any]], *values: Any) -> Updates:
+    def choose_model(
+        self, model_id: str | None, described: str, kept: dict[str, list[Any]], request: gr.Request, *values: Any
+    ) -> Updates:
         """What the chosen model is and where it runs, with its settings as they were left."""
+        require(self._app, request, "chat")
         tab, spec = self._tab, model_picker.spec_of(self._app, model_id)
         kept = {**kept, described: list(values)}
         fields = dict(zip(tab.settings.fields, kept.get(spec.id, sampling.own_values(spec)), strict=True))
@@ -177,19 +183,22 @@ class Handlers:
         }
 
     @handler
-    def reset_settings(self, model_id: str | None) -> list[Any]:
+    def reset_settings(self, model_id: str | None, request: gr.Request) -> list[Any]:
         """The chosen model's own settings."""
+        require(self._app, request, "chat")
         return sampling.own_values(model_picker.spec_of(self._app, model_id))
 
     @handler
-    def tell_limits(self, model_id: str | None) -> str:
+    def tell_limits(self, model_id: str | None, request: gr.Request) -> str:
         """What the chosen model knows and cannot do."""
+        require(self._app, request, "chat")
         spec = model_picker.spec_of(self._app, model_id)
         return model_picker.limits_html(spec, model_picker.known_conditions(self._app) if spec.demo else {})
 
     @handler
-    def refresh_models(self, model_id: str | None) -> gr.Dropdown:
+    def refresh_models(self, model_id: str | None, request: gr.Request) -> gr.Dropdown:
         """The models that can be chosen now, with the chosen one if it is still among them."""
+        require(self._app, request, "chat")
         return self._models(model_id)
 
     def _open(self, place: Place, action: Action, _: Sequence[Any]) -> Iterator[Updates]:
@@ -218,8 +227,12 @@ class Handlers:
         )  # fmt: skip
         yield from self._written(place, live)
 
-    def _continue(self, place: Place, action: Action, _: Sequence[Any]) -> Iterator[Updates]:
-        yield from self._written(place, self._app.chat.continue_answer(place.owner, place.conversation_id))
+    def _continue(self, place: Place, action: Action, chosen: Sequence[Any]) -> Iterator[Updates]:
+        picked = self._picked(chosen)
+        live = self._app.chat.continue_answer(
+            place.owner, place.conversation_id, model_id=picked.model_id, sampling=picked.sampling
+        )
+        yield from self._written(place, live)
 
     def _thumb(self, place: Place, action: Action) -> Updates:
         answer_id, thumb = action.text("answer"), action.text("thumb")
@@ -243,17 +256,24 @@ class Handlers:
 
     def _delete_conversation(self, place: Place, action: Action) -> Updates:
         conversation_id = action.text("conversation")
-        if self._app.chat.delete_conversation(place.owner, conversation_id) == "hidden":
-            gr.Info(HIDDEN)
+        removal = self._app.chat.delete_conversation(place.owner, conversation_id)
+        self._tell_removal(place, "conversation", conversation_id, removal)
         if conversation_id != place.conversation_id:
             return self._listed(place.owner, action)
         with self._followers.page(place.owner, place.page_key):
             return self._empty() | self._listed(place.owner, action)
 
     def _delete_answer(self, place: Place, action: Action) -> Updates:
-        if self._app.chat.delete_answer(place.owner, place.conversation_id, action.text("answer")) == "hidden":
-            gr.Info(HIDDEN)
+        answer_id = action.text("answer")
+        removal = self._app.chat.delete_answer(place.owner, place.conversation_id, answer_id)
+        self._tell_removal(place, "answer", answer_id, removal)
         return self._whole(place.owner, place.conversation_id) | self._listed(place.owner, action)
+
+    def _tell_removal(self, place: Place, what: str, target: str, removal: Removal) -> None:
+        """Writes down what went, and says that something was only hidden."""
+        self._app.accounts.note(place.owner, DELETED, target, {"what": what, "how": removal}, place.address)
+        if removal == "hidden":
+            gr.Info(HIDDEN)
 
     def _search(self, place: Place, action: Action) -> Updates:
         return {self._tab.found: self._found(place.owner, action.text("text"))}
@@ -261,8 +281,23 @@ class Handlers:
     def _more(self, place: Place, action: Action) -> Updates:
         return self._listed(place.owner, n_listed=action.number("shown", 0, MOST_LISTED) + sidebar.AT_FIRST)
 
+    def _keep_draft(self, place: Place, action: Action) -> Updates:
+        """Keeps what stands in the fields, in place of what stood there before."""
+        draft = {name: action.text(name) for name in ("conversation", "question", "context")}
+        if draft["question"] or draft["context"]:
+            self._app.store.save_draft(place.owner, DRAFT, draft)
+        else:
+            self._app.store.drop_draft(place.owner, DRAFT)
+        return {self._tab.live: gr.skip()}
+
+    def _latest(self, owner: str) -> str:
+        latest = self._app.store.latest_conversation(owner)
+        return latest.id if latest else ""
+
     def _place(self, page_key: str | None, conversation_id: str | None, request: gr.Request) -> Place:
-        return Place(owner_of(self._app.settings, request), str(page_key or ""), str(conversation_id or ""))
+        user = require(self._app, request, "chat")
+        address = address_of(self._app, request)
+        return Place(user.id, str(page_key or ""), str(conversation_id or ""), address)
 
     def _picked(self, chosen: Sequence[Any]) -> Picked:
         """The picker's model with the settings, as far as the page has described it already.
@@ -275,11 +310,11 @@ class Handlers:
             return Picked(spec.id, sampling.chosen_sampling(spec, values))
         if spec.external:
             raise InvalidInput(f"{spec.name} would send this text to {spec.external}. Choose it again, then send.")
-        return Picked(spec.id, None)
+        return Picked(spec.id, spec.sampling)
 
-    def _written(self, place: Place, live: LiveAnswer, first: Updates | None = None) -> Iterator[Updates]:
+    def _written(self, place: Place, live: LiveAnswer) -> Iterator[Updates]:
         """Frames of an answer that has just begun."""
-        yield from self._follow(place, live, self._listed(place.owner) | (first or {}))
+        yield from self._follow(place, live, self._listed(place.owner))
 
     def _follow(self, place: Place, live: LiveAnswer, first: Updates, picks_model: bool = False) -> Iterator[Updates]:
         """Frames of an answer from its present state to its end; closing the iterator leaves it running."""
@@ -296,13 +331,7 @@ class Handlers:
                 if view.phase != before.phase:
                     frame[self._tab.status] = self._status(view, live.conversation_id)
                 yield frame  # also without news: only between two frames can the page leave
-            yield {self._tab.live: self._turn(view)} | self._given_back(view)
-
-    def _given_back(self, view: TurnView) -> Updates:
-        """The words of a turn that failed before anything was written, to be sent again or shortened."""
-        if view.phase != "failed" or view.reasoning or view.solution:
-            return {}
-        return {self._tab.question: view.question, self._tab.context: view.context}
+            yield {self._tab.live: self._turn(view)}
 
     def _opened(
         self, place: Place, conversation_id: str, first: Updates | None = None, picks_model: bool = True

@@ -50,6 +50,7 @@ CASE_FILE = (
     '<input type="file" id="chat-case-file" accept=".txt,.md,.json,.jsonl,.csv" tabindex="-1" hidden '
     'aria-label="Case file">'
 )
+TOLD = '<p role="status" class="mc-note"></p>'  # what the page's scripts have to say
 
 
 Parts = dict[str, Any]
@@ -77,6 +78,7 @@ class ChatTab(NamedTuple):
     question: gr.Textbox
     context: gr.Textbox
     context_box: gr.Accordion
+    draft: gr.HTML  # what stood in the fields when the page was left
     send: gr.Button
     stop: gr.Button
     act: gr.Button
@@ -114,10 +116,10 @@ def _sidebar() -> Parts:
 def _model(app: App, spec: ModelSpec) -> Parts:
     with gr.Row(elem_id="chat-bar"):
         static_html(TOGGLE, "chat-side-opener")
-        # The handlers check what is chosen: Gradio knows only the models of the moment when the page was built.
+        # Each page gets the models of its moment as it is loaded, and whenever the tab is opened.
         model = gr.Dropdown(
             model_picker.choices(app), value=spec.id, label="Model", elem_id="chat-model", filterable=False,
-            allow_custom_value=True, min_width=180, scale=1,
+            min_width=180, scale=1,
         )  # fmt: skip
     about = static_html(model_picker.about_html(spec), "chat-about")
     with gr.Row(elem_id="chat-more"):
@@ -162,5 +164,7 @@ def _composer(spec: ModelSpec) -> Parts:
                 send = gr.Button(model_picker.send_label(spec), variant="primary", elem_id="chat-send")
                 stop = gr.Button("Stop", variant="stop", elem_id="chat-stop")
                 static_html(CASE_FILE, "chat-case")
+        static_html(TOLD, "chat-told")
+        draft = static_html("", "chat-draft", visible="hidden")
     return {"leaves": leaves, "context": context, "context_box": context_box, "question": question, "send": send,
-            "stop": stop}  # fmt: skip
+            "stop": stop, "draft": draft}  # fmt: skip

@@ -7,9 +7,10 @@ import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from medchat.accounts import EXPORTED
 from medchat.conversation_file import to_json, to_markdown
 from medchat.errors import MedChatError, NotFound, StoreError
-from medchat.ui.common import App, owner_of
+from medchat.ui.common import App, address_of, require
 
 KINDS = {"md": (to_markdown, "text/markdown"), "json": (to_json, "application/json")}
 TITLE_CHARS = 60
@@ -21,8 +22,11 @@ def add_routes(web: FastAPI, app: App) -> None:
     @web.get("/conversations/{conversation_id}.{kind}")
     def conversation_file(conversation_id: str, kind: str, request: Request) -> Response:
         try:
-            owner = owner_of(app.settings, cast("gr.Request", request))
-            return _file(app, owner, conversation_id, kind)
+            asker = cast("gr.Request", request)
+            owner = require(app, asker, "chat", "conversation file").id
+            file = _file(app, owner, conversation_id, kind)
+            app.accounts.note(owner, EXPORTED, conversation_id, {"kind": kind}, address_of(app, asker))
+            return file
         except NotFound as error:
             return PlainTextResponse(f"{error}\n", 404)
         except StoreError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from medchat.catalogue import UNFINISHED, ModelSpec, is_complete
+from medchat.models_file import is_gguf
 
 MOST_FOUND = 100
 MOST_FOLDERS = 2000  # looked into, should somebody name a large disk as the models folder
@@ -38,4 +39,4 @@ def _places(folder: Path, mark: str) -> Iterator[Path]:
             inner.clear()
         if mark in files:
             yield place
-        yield from (place / name for name in sorted(files) if name.endswith(".gguf"))
+        yield from (place / name for name in sorted(files) if name.endswith(".gguf") and is_gguf(place / name))

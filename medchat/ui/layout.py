@@ -4,9 +4,10 @@ from typing import Any
 
 import gradio as gr
 
+from medchat.accounts import LOCAL, User
 from medchat.settings import ASSETS
-from medchat.ui import chat, models
-from medchat.ui.common import App, static_html
+from medchat.ui import admin, chat, compare, models, rate
+from medchat.ui.common import App, escape, handler, static_html, user_of
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "DejaVu Sans Mono", "monospace"]
@@ -14,29 +15,61 @@ HEADER = (
     '<header class="mc-header"><h1>MedChat</h1>'
     "<p>Medical reasoning, step by step: first how the model reasons, then what it concludes.</p></header>"
 )
-SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js")
+SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js")
+STYLES = ("style.css", "compare.css", "rate.css")
 OPENED = "() => document.querySelector('#chat-refresh').click()"
 
 
 def build(app: App) -> gr.Blocks:
     """The page with all tabs."""
     with gr.Blocks(title="MedChat", analytics_enabled=False) as page:
-        static_html(HEADER, "header")
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Row(elem_id="top"):
+            static_html(HEADER, "header")
+            signed_in = static_html("", "signed-in")
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab("Chat", id="chat") as chat_item:
                 chat_tab = chat.build(app, page)
+            with gr.Tab("Compare", id="compare") as compare_item:
+                compare.build(app, page, compare_item)
+            with gr.Tab("Rate", id="rate") as rate_item:
+                rate.build(app, rate_item)
             with gr.Tab("Models", id="models") as models_item:
                 models.build(app, models_item, tabs, chat_tab.model)
+            with gr.Tab("Admin", id="admin", visible=False) as admin_item:
+                admin.build(app, admin_item)
+        _greet(app, page, signed_in, admin_item)
         chat_item.select(None, None, None, js=OPENED)
         chat_tab.all_models.click(lambda: gr.Tabs(selected="models"), None, tabs, api_visibility="private")
     return page
+
+
+def _greet(app: App, page: gr.Blocks, signed_in: gr.HTML, admin_item: gr.Tab) -> None:
+    """Shows who is signed in, and the tabs for their role. Hiding protects nothing: each handler asks for itself."""
+
+    @handler
+    def greet(request: gr.Request) -> tuple[str, gr.Tab]:
+        user = user_of(app, request)
+        return signed_in_html(user), gr.Tab(visible="accounts" in user.rights)
+
+    page.load(greet, None, [signed_in, admin_item], show_progress="hidden", api_visibility="private")
+
+
+def signed_in_html(user: User) -> str:
+    """Who is signed in, in which role, and the way out; nothing for the one local user."""
+    if user == LOCAL:
+        return ""
+    return (
+        f'<div class="mc-signed-in"><span><span class="mc-vh">Signed in as </span><strong dir="auto">'
+        f'{escape(user.name)}</strong> <span class="mc-badge">{escape(user.role)}</span></span>'
+        '<form method="post" action="/sign-out"><button class="mc-button">Sign out</button></form></div>'
+    )
 
 
 def mount_options() -> dict[str, Any]:
     """How Gradio serves the page: our looks, nothing kept in the browser, nothing fetched from elsewhere."""
     return {
         "theme": _theme(),
-        "css": (ASSETS / "style.css").read_text(encoding="utf-8"),
+        "css": "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in STYLES),
         "head": "".join(f'<script src="/{name}"></script>' for name in SCRIPTS),
         "run_history": False,
         "enable_monitoring": False,

@@ -93,20 +93,47 @@ def list_html(cards: Sequence[Card]) -> str:
 
 
 def card_html(card: Card) -> str:
-    """One model: what it is, whether it can be used here, and what can be done with it."""
+    """One model: whether it can be used here and what can be done with it, the rest folded away.
+
+    A server without its key is its name in one line.
+    """
     spec = card.spec
     kind = "server" if spec.external else "here" if spec.is_here else "download"
     fits = str(card.fit.state != "too_large").lower()
+    short = f"{_verdict(card)}{_line(spec)}"
+    if card.has_key:
+        look, body = "", f'{short}{_download(card)}<div class="mc-foot">{_buttons(card)}{_more(card, "Details")}</div>'
+    else:
+        look, body = " mc-folded", f"{_more(card, 'Needs a key', short + _buttons(card))}{_download(card)}"
+    return (
+        f'<article class="mc-model{look}" tabindex="-1" aria-label="{escape(spec.name)}" '
+        f'data-model="{escape(spec.id)}" data-kind="{kind}" data-fits="{fits}" data-words="{escape(_words(spec))}">'
+        f"<h3>{escape(spec.name)}</h3>{body}</article>"
+    )
+
+
+def _line(spec: ModelSpec) -> str:
+    """How it runs, its size and its licence, cut where the line ends."""
+    extent = size(spec.download_gb) if spec.download_gb else parameters_of(spec.parameters)
+    facts = (kind_of(spec), extent, "gated" if spec.gated else "", spec.licence)
+    return f'<p class="mc-small">{escape(" · ".join(filter(None, facts)))}</p>'
+
+
+def _download(card: Card) -> str:
+    """How far it is fetched, or why what was asked of it failed."""
     fault = card.fault or (card.download.error if card.download and card.download.state == "failed" else "")
     told = f'<p class="mc-fault" role="alert">{escape(fault)}</p>' if fault else ""
-    progress = progress_html(spec, card.download) if card.download and card.is_fetched else ""
+    progress = progress_html(card.spec, card.download) if card.download and card.is_fetched else ""
+    return f'{told}<div class="mc-download">{progress}</div>'
+
+
+def _more(card: Card, title: str, first: str = "") -> str:
+    """All that is known of the model, below this title; `first` stands before it."""
+    spec = card.spec
     return (
-        f'<article class="mc-model" tabindex="-1" aria-label="{escape(spec.name)}" data-model="{escape(spec.id)}" '
-        f'data-kind="{kind}" data-fits="{fits}" data-words="{escape(_words(spec))}">'
-        f"<h3>{escape(spec.name)}</h3>{_verdict(card)}<p>{escape(spec.description)}</p>"
-        f'<dl class="mc-facts">{_pairs(facts_of(card))}</dl>'
-        f"{_limits(spec)}{_own_way(spec)}{_terms(card)}{told}"
-        f'<div class="mc-download">{progress}</div>{_buttons(card)}</article>'
+        f'<details data-key="more-{escape(spec.id)}"><summary aria-label="{title}: {escape(spec.name)}">{title}'
+        f"</summary>{first}<p>{escape(spec.description)}</p>{_advice(card)}"
+        f'<dl class="mc-facts">{_pairs(facts_of(card))}</dl>{_limits(spec)}{_own_way(spec)}</details>'
     )
 
 
@@ -118,7 +145,7 @@ def facts_of(card: Card) -> dict[str, str]:
     repos = [hub.repo for hub in (spec.hub, spec.adapter_hub) if hub]
     facts = {
         "Runs": kind_of(spec),
-        "Parameters": _parameters(spec.parameters),
+        "Parameters": parameters_of(spec.parameters),
         "Download": size(spec.download_gb) if spec.download_gb else "",
         "Memory": size(spec.memory_gb) if spec.memory_gb else "",
         "Answers": "reasoning and solution apart" if FORMATS[spec.answer_format].reasoning_form else "answer only",
@@ -177,7 +204,7 @@ def _verdict(card: Card) -> str:
 def _limits(spec: ModelSpec) -> str:
     items = "".join(f"<li>{escape(limit)}</li>" for limit in spec.limits)
     title = "What it cannot do" if spec.own else "What its authors say it cannot do"
-    return f'<details data-key="limits-{escape(spec.id)}"><summary>{title}</summary><ul>{items}</ul></details>'
+    return f"<h4>{title}</h4><ul>{items}</ul>" if items else ""
 
 
 def _own_way(spec: ModelSpec) -> str:
@@ -194,11 +221,8 @@ def _own_way(spec: ModelSpec) -> str:
         for title, text in prompts.items()
         if text
     )
-    own = written or "<p>The chat template that comes with the model, and nothing before it.</p>"
-    return (
-        f'<details data-key="way-{escape(spec.id)}"><summary>Its prompt and settings</summary>{own}'
-        f'<h4>Settings</h4><dl class="mc-facts">{_pairs(_settings(spec))}</dl></details>'
-    )
+    own = written or "<h4>Prompt</h4><p>The chat template that comes with the model, and nothing before it.</p>"
+    return f'{own}<h4>Settings</h4><dl class="mc-facts">{_pairs(_settings(spec))}</dl>'
 
 
 def _settings(spec: ModelSpec) -> dict[str, str]:
@@ -216,16 +240,23 @@ def _settings(spec: ModelSpec) -> dict[str, str]:
     return {title: words for title, words in settings.items() if words}
 
 
-def _terms(card: Card) -> str:
-    """What is to be done before a gated model can be fetched; the address as text, never a link."""
+def _advice(card: Card) -> str:
+    """What is to be done before the model can be used; addresses as text, never a link."""
     spec = card.spec
     hubs = [hub for hub in (spec.hub, spec.adapter_hub) if hub]
-    if not spec.gated or spec.is_here or not hubs:
-        return ""
-    return (
-        f'<p class="mc-small">Before its download: accept its authors’ terms at https://huggingface.co/'
-        f"{escape(hubs[0].repo)} and set HF_TOKEN to a token of that account.</p>"
-    )
+    advice = []
+    if spec.gated and not spec.is_here and hubs:
+        advice.append(
+            f"Before its download: accept its authors’ terms at https://huggingface.co/{escape(hubs[0].repo)} and set "
+            "HF_TOKEN to a token of that account."
+        )
+    if spec.endpoint and not card.has_key:
+        variable = escape(spec.endpoint.key_variable)
+        advice.append(f"To use it, set <code>{variable}</code> to a key and start MedChat again.")
+    if card.group == "download" and not card.managed:
+        command = escape(f"python -m medchat models fetch {spec.id}")
+        advice.append(f"Who runs this MedChat can fetch it: <code>{command}</code>")
+    return "".join(f"<p>{line}</p>" for line in advice)
 
 
 def _buttons(card: Card) -> str:
@@ -239,21 +270,15 @@ def _buttons(card: Card) -> str:
         buttons.append(_button("model-fetch", _fetch_words(card), spec))
     if card.managed and spec.own and not card.is_default:
         buttons.append(_button("model-remove", "Remove", spec))
-    row = f'<div class="mc-form-buttons">{"".join(buttons)}</div>' if buttons else ""
-    if spec.endpoint and not card.has_key:
-        variable = escape(spec.endpoint.key_variable)
-        row += f'<p class="mc-small">To use it, set <code>{variable}</code> to a key and start MedChat again.</p>'
-    if card.group == "download" and not card.managed:
-        command = f"python -m medchat models fetch {spec.id}"
-        row += f'<p class="mc-small">Who runs this MedChat can fetch it: <code>{escape(command)}</code></p>'
-    return row
+    return f'<div class="mc-form-buttons">{"".join(buttons)}</div>' if buttons else ""
 
 
 def _fetch_words(card: Card) -> str:
     what = f" {size(card.spec.download_gb)}" if card.spec.download_gb else ""
     if card.fault or (card.download and card.download.state == "failed"):
         return "Try again"
-    return f"Go on with the download{what and f' of{what}'}" if card.download else f"Download{what}"
+    begun = card.download and card.download.done_bytes
+    return f"Go on with the download{what and f' of{what}'}" if begun else f"Download{what}"
 
 
 def _button(verb: str, text: str, spec: ModelSpec, look: str = "") -> str:
@@ -272,7 +297,8 @@ def _words(spec: ModelSpec) -> str:
     return " ".join(parts).lower()
 
 
-def _parameters(billions: float | None) -> str:
+def parameters_of(billions: float | None) -> str:
+    """How many parameters, in words: 1.24 billion, 5 million; "" where nobody said."""
     if not billions:
         return ""
     return f"{billions:.3g} billion" if billions >= 1 else f"{1000 * billions:.3g} million"

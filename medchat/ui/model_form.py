@@ -199,7 +199,7 @@ def base_choices(app: App, kind: str | None) -> Choices:
 
 
 def read_model(app: App, typed: Typed) -> ModelSpec:
-    """The model that the fields say, checked as far as it can be before it was fetched. Raises a MedChatError."""
+    """The model that the fields say, checked; one of the Hub as far as it can be unfetched. Raises a MedChatError."""
     wishes = own_models.Wishes(
         name=_line(typed.name),
         answer_format=_line(typed.answer_format),
@@ -210,7 +210,7 @@ def read_model(app: App, typed: Typed) -> ModelSpec:
     base = _line(typed.base)
     if typed.kind == "hub":
         return own_models.from_hub(
-            _line(typed.repo), app.catalogue, app.settings.models_dir, file=_line(typed.file),
+            _line(typed.repo), app.catalogue, app.downloads, file=_line(typed.file),
             revision=_line(typed.revision) or "main", base=base, wishes=wishes,
         )  # fmt: skip
     if typed.kind == "server":
@@ -237,7 +237,8 @@ def fault_html(words: str) -> str:
 
 def checking_html(kind: str | None) -> str:
     """What is being done, in the form."""
-    return CHECKING.format("Asking the server" if kind == "server" else "Looking at the model")
+    asked = {"server": "Asking the server", "hub": "Asking the Hub"}
+    return CHECKING.format(asked.get(kind or "", "Looking at the model"))
 
 
 def _line(text: Any) -> str:

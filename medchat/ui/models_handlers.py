@@ -9,20 +9,18 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from medchat import own_models
+from medchat.accounts import MODEL_ADDED, MODEL_FETCHED, MODEL_REMOVED
 from medchat.catalogue import ModelSpec
 from medchat.errors import DownloadFailed, InvalidInput, MedChatError
 from medchat.machine import fit, free_disk_gb
 from medchat.ui import model_cards, model_form, model_picker
 from medchat.ui.actions import OUT_OF_DATE, read_action
-from medchat.ui.common import App, handler, may_manage
+from medchat.ui.common import App, address_of, handler, require
 from medchat.ui.model_cards import Card
 from medchat.ui.model_form import Form, Typed
 
 PACE_WINDOW_S = 5.0
-NOT_MANAGED = (
-    "Models are added, fetched and removed only where nobody else can reach this MedChat, or on its command line:"
-    " python -m medchat models."
-)
+AUDITED = {"model-fetch": MODEL_FETCHED, "model-remove": MODEL_REMOVED}
 
 Updates = dict[Any, Any]
 
@@ -75,21 +73,26 @@ class Handlers:
     @handler
     def refresh(self, request: gr.Request) -> Updates:
         """All models as they are now, for a tab that was just opened."""
-        managed = may_manage(self._app, request)
+        managed = self._may_manage(request)
         return self._listed(managed) | {self._tab.form.box: gr.Accordion(visible=managed)}
 
     @handler
     def act(self, sent: str | None, request: gr.Request) -> Updates:
         """Fetches a model, cancels that, or takes a model out of the list."""
-        self._check_may(request)
+        user = require(self._app, request, "models")
         action = read_action(sent)
         if action.verb not in self._acting:
             raise InvalidInput(OUT_OF_DATE)
-        return self._acting[action.verb](model_picker.spec_of(self._app, action.text("model")))
+        spec = model_picker.spec_of(self._app, action.text("model"))
+        done = self._acting[action.verb](spec)
+        if action.verb in AUDITED:
+            self._app.accounts.note(user.id, AUDITED[action.verb], spec.id, {}, address_of(self._app, request))
+        return done
 
     @handler
-    def use(self, sent: str | None) -> tuple[gr.Tabs, gr.Dropdown]:
+    def use(self, sent: str | None, request: gr.Request) -> tuple[gr.Tabs, gr.Dropdown]:
         """The Chat tab, with the model chosen."""
+        require(self._app, request, "chat")
         spec = model_picker.spec_of(self._app, read_action(sent).text("model"))
         if not spec.is_here:
             raise InvalidInput(f"{spec.name} is not here yet; download it first.")
@@ -101,6 +104,7 @@ class Handlers:
     @handler
     def tick(self, watched: str | None, request: gr.Request) -> Updates:
         """The progress of the download that the page follows; all models again once it has ended."""
+        managed = self._may_manage(request)
         running = self._running()
         if running and (not watched or watched == running.id):
             return {self._tab.progress: self._news(running)}
@@ -115,12 +119,13 @@ class Handlers:
                 told, fault = f"{spec.name} was fetched, and cannot be used.", str(error)
         elif spec and download and download.state == "failed":
             told = f"The download of {spec.name} failed."
-        listed = self._listed(may_manage(self._app, request), {spec.id: fault} if spec and fault else {})
+        listed = self._listed(managed, {spec.id: fault} if spec and fault else {})
         return listed | {self._tab.status: model_cards.status_html(told)}
 
     @handler
-    def choose_kind(self, kind: str | None) -> Updates:
+    def choose_kind(self, kind: str | None, request: gr.Request) -> Updates:
         """The fields that models of this kind have."""
+        require(self._app, request, "models")
         form = self._tab.form
         return {
             form.place_box: gr.Column(visible=kind in ("file", "adapter")),
@@ -133,7 +138,7 @@ class Handlers:
     @handler
     def offer(self, kind: str | None, request: gr.Request) -> Updates:
         """What lies in the folders, and what an adapter can go onto."""
-        self._check_may(request)
+        require(self._app, request, "models")
         form = self._tab.form
         bases, found = model_form.base_choices(self._app, kind), model_form.found_choices(self._app, kind)
         info = model_form.PICK if found else model_form.NOTHING_FOUND
@@ -145,12 +150,13 @@ class Handlers:
     @handler
     def add(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Adds the model once it was checked; what is wrong is said in the form, where all that was typed stays."""
-        self._check_may(request)
+        user, address = require(self._app, request, "models"), address_of(self._app, request)
         form, typed = self._tab.form, Typed(*values)
         yield {form.told: model_form.checking_html(typed.kind)}
         try:
             spec = model_form.read_model(self._app, typed)
             self._app.catalogue.add(spec)
+            self._app.accounts.note(user.id, MODEL_ADDED, spec.id, {"name": spec.name}, address)
         except MedChatError as error:
             yield {form.told: model_form.fault_html(str(error))}
             return
@@ -168,7 +174,9 @@ class Handlers:
 
     def _cancel(self, spec: ModelSpec) -> Updates:
         self._app.downloads.cancel(spec.id)
-        told = f"The download of {spec.name} was cancelled; what was fetched is kept."
+        download = self._app.downloads.status(spec.id)
+        kept = "; what was fetched is kept" if download and download.done_bytes else ""
+        told = f"The download of {spec.name} was cancelled{kept}."
         return self._listed(True) | {self._tab.status: model_cards.status_html(told)}
 
     def _remove(self, spec: ModelSpec) -> Updates:
@@ -180,9 +188,9 @@ class Handlers:
         told = f"{spec.name} was removed from the list; its files stay where they are."
         return self._listed(True) | {self._tab.status: model_cards.status_html(told)}
 
-    def _check_may(self, request: gr.Request) -> None:
-        if not may_manage(self._app, request):
-            raise InvalidInput(NOT_MANAGED)
+    def _may_manage(self, request: gr.Request) -> bool:
+        """Whether its sender may add, fetch and remove models; everybody who chats may see them."""
+        return "models" in require(self._app, request, "chat").rights
 
     def _look_at(self, spec: ModelSpec) -> None:
         """Checks a model of one's own from the Hub: nobody could before it was fetched. Raises a MedChatError."""

@@ -8,30 +8,29 @@ import gradio as gr
 
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput
-from medchat.records import Sampling
+from medchat.records import SAMPLING_RANGES, Sampling
 from medchat.ui.common import static_html
 
 Values = list[float | int]
 
 
 class Setting(NamedTuple):
-    """A field of Sampling as the page shows it."""
+    """A field of Sampling as the page shows it. off: the value with which it does nothing."""
 
     name: str
     title: str
     meaning: str
-    low: float
-    high: float
     step: float
+    off: float | None = None
 
 
 SETTINGS = (
-    Setting("temperature", "Temperature", "0 always takes the likeliest word; higher varies more.", 0, 2, 0.05),
-    Setting("top_p", "Top-p", "Only the likeliest words that together have this share; 1 is all.", 0.01, 1, 0.01),
-    Setting("top_k", "Top-k", "Only so many of the likeliest words; 0 is all.", 0, 1000, 1),
-    Setting("seed", "Seed", "The same seed and settings give the same answer.", 0, 2**31 - 1, 1),
-    Setting("max_new_tokens", "Length", "Tokens of the answer at most; a token is about ¾ of a word.", 16, 32_768, 1),
-    Setting("presence_penalty", "Presence penalty", "Above 0, words that stand in the answer come less.", 0, 2, 0.05),
+    Setting("temperature", "Temperature", "0 always takes the likeliest word; higher varies more.", 0.05),
+    Setting("top_p", "Top-p", "Only the likeliest words that together have this share; 1 is all.", 0.01, 1),
+    Setting("top_k", "Top-k", "Only so many of the likeliest words; 0 is all.", 1, 0),
+    Setting("seed", "Seed", "The same seed and settings give the same answer.", 1),
+    Setting("max_new_tokens", "Length", "Tokens of the answer at most; a token is about ¾ of a word.", 1),
+    Setting("presence_penalty", "Presence penalty", "Above 0, words that stand in the answer come less.", 0.05, 0),
 )
 
 
@@ -44,19 +43,19 @@ class SamplingFields(NamedTuple):
     reset: gr.Button
 
 
-def lay_out(spec: ModelSpec) -> SamplingFields:
-    """The fields, filled with the model's own."""
-    with gr.Accordion("Settings", open=False, elem_id="chat-settings") as box:
-        note = static_html(note_html(spec), "chat-settings-note")
-        with gr.Row(elem_id="chat-settings-fields"):
+def lay_out(spec: ModelSpec, place: str = "chat") -> SamplingFields:
+    """The fields, filled with the model's own. place: what the ids on the page begin with."""
+    with gr.Accordion("Settings", open=False, elem_id=f"{place}-settings") as box:
+        note = static_html(note_html(spec), f"{place}-settings-note")
+        with gr.Row(elem_id=f"{place}-settings-fields"):
             fields = tuple(
                 gr.Number(
                     value, label=s.title, info=s.meaning, step=s.step, min_width=200,
-                    precision=0 if s.step == 1 else None, elem_id=f"chat-setting-{s.name.replace('_', '-')}",
+                    precision=0 if s.step == 1 else None, elem_id=f"{place}-setting-{s.name.replace('_', '-')}",
                 )
                 for s, value in zip(SETTINGS, own_values(spec), strict=True)
             )  # fmt: skip
-        reset = gr.Button("Model's own", size="sm", elem_id="chat-settings-reset", min_width=120)
+        reset = gr.Button("Model's own", size="sm", elem_id=f"{place}-settings-reset", min_width=120)
     return SamplingFields(box, note, fields, reset)
 
 
@@ -65,8 +64,8 @@ def own_values(spec: ModelSpec) -> Values:
     return [getattr(spec.sampling, setting.name) for setting in SETTINGS]
 
 
-def chosen_sampling(spec: ModelSpec, values: Sequence[Any]) -> Sampling | None:
-    """What the fields say, None when that is the model's own; an empty field is the model's own.
+def chosen_sampling(spec: ModelSpec, values: Sequence[Any]) -> Sampling:
+    """What the fields say; an empty field is the model's own.
 
     Raises InvalidInput, which names the field, for what is no number or out of its range.
     """
@@ -76,12 +75,13 @@ def chosen_sampling(spec: ModelSpec, values: Sequence[Any]) -> Sampling | None:
     for setting, value in zip(SETTINGS, values, strict=True):
         if value is None or value == "":
             continue
-        most = min(setting.high, spec.n_ctx - 1) if setting.name == "max_new_tokens" else setting.high
-        if not _is_between(setting.low, value, most) and value != chosen[setting.name]:
-            raise InvalidInput(f"{setting.title}: give a number from {setting.low:g} to {most:,.10g}.")
+        low, most = SAMPLING_RANGES[setting.name]
+        if setting.name == "max_new_tokens":
+            most = min(most, spec.n_ctx - 1)
+        if not _is_between(low, value, most) and value != chosen[setting.name]:
+            raise InvalidInput(f"{setting.title}: give a number from {low:g} to {most:,.10g}.")
         chosen[setting.name] = int(value) if setting.step == 1 else float(value)
-    sampling = Sampling(**chosen)  # type: ignore[arg-type]
-    return None if sampling == spec.sampling else sampling
+    return Sampling(**chosen)  # type: ignore[arg-type]
 
 
 def note_html(spec: ModelSpec) -> str:

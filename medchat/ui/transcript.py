@@ -8,13 +8,16 @@ import re
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from medchat.grounding import Grounding
 from medchat.prompts import case_text
+from medchat.recognition import Grounding
 from medchat.records import Sampling
 from medchat.turns import ENDED, TurnView
 from medchat.ui.common import counted, duration, escape
 from medchat.ui.controls import answer_controls, question_controls
 
+CRITICAL = (
+    '<p class="mc-critical-note"><strong>Critical:</strong> a rater says that nobody should be given this answer.</p>'
+)
 MarkKind = Literal["present", "denied", "unsupported"]
 
 _STEP = re.compile(r"\s*(\d{1,3})[.)]\s+(?=\S)")
@@ -89,6 +92,11 @@ def prose(text: str, marks: Sequence[Mark] = ()) -> str:
     return "".join(blocks)
 
 
+def whole_steps(text: str) -> str:
+    """The text without a number at its end whose step has not begun."""
+    return _HALF_STEP.sub("", text)
+
+
 def case_html(view: TurnView) -> str:
     """Patient context and question, with the findings recognised in them."""
     found = view.grounding.recognised if view.grounding else ()
@@ -147,7 +155,7 @@ def reasoning_html(view: TurnView) -> str:
     if not view.reasoning.strip():
         return ""
     running = view.phase == "reasoning"
-    text = _HALF_STEP.sub("", view.reasoning) if running else view.reasoning
+    text = whole_steps(view.reasoning) if running else view.reasoning
     marks = [Mark(start, end, "unsupported", name) for start, end, name in view.unsupported]
     steps = sum(1 for line in view.reasoning.splitlines() if _STEP.match(line))
     facts = [counted(steps, "step")] if steps and not running else []
@@ -223,7 +231,8 @@ def turn_html(view: TurnView, own: Sampling | None = None) -> str:
     """One question with its answer. own: how its model samples by itself, None when it is gone."""
     number = view.position + 1
     note = f'<p class="mc-note">{escape(view.note)}</p>' if view.note else ""
-    answer = f"{note}{reasoning_html(view)}{solution_html(view)}{state_html(view)}"
+    red = CRITICAL if view.critical else ""
+    answer = f"{red}{note}{reasoning_html(view)}{solution_html(view)}{state_html(view)}"
     print_ = "" if view.phase == "waiting" else small_print(view, own)
     several = " data-versions" if view.versions > 1 and view.phase in ENDED else ""
     return (
@@ -239,6 +248,11 @@ def status_html(text: str, conversation_id: str = "") -> str:
     """A line that screen readers speak when it changes; the page's address follows its conversation."""
     key = escape(conversation_id)
     return f'<p role="status" aria-live="polite" class="mc-vh" data-conversation="{key}">{escape(text)}</p>'
+
+
+def draft_html(question: str) -> str:
+    """What stood in the field, for the page's scripts."""
+    return f'<p data-draft="{escape(question)}"></p>'
 
 
 def status_text(view: TurnView) -> str:
