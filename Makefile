@@ -15,6 +15,7 @@ check:
 bench:
 	python -m evaluation bench startup
 	python -m evaluation bench chat
+	python -m evaluation bench saves
 
 demo:
 	python -m train demo

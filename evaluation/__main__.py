@@ -71,6 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--seconds", type=_count, default=20, metavar="N", help="length of each measurement (default 20)")
     chat.add_argument("--large", action="store_true", help="with random weights of 120 million parameters instead")
     chat.set_defaults(command=_bench_chat)
+    saves = benches.add_parser(
+        "saves", parents=[out], help="ratings saved by many raters at once, with the server killed on the way"
+    )
+    saves.add_argument("--raters", type=_count, default=12, metavar="N", help="raters at once (default 12)")
+    saves.add_argument("--ratings", type=_count, default=100, metavar="N", help="ratings of each (default 100)")
+    saves.add_argument(
+        "--kills", type=int, choices=range(10), default=2, metavar="N", help="times the server is killed (default 2)"
+    )
+    saves.set_defaults(command=_bench_saves)
     return parser
 
 
@@ -125,6 +134,13 @@ def _bench_chat(args: Arguments, settings: Settings) -> None:
     from evaluation.bench.chat import measure
 
     publish(measure(args.model, settings, args.clients, args.seconds, large=args.large), args.out)
+
+
+def _bench_saves(args: Arguments, settings: Settings) -> None:
+    from evaluation.bench import publish
+    from evaluation.bench.saves import measure
+
+    publish(measure(args.raters, args.ratings, args.kills), args.out)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,17 @@ SOURCES = ("app.py", "medchat", "train", "evaluation")
 GROUND = ("medchat", "medchat.errors", "medchat.records")
 PLAIN = (
     "medchat.settings", "medchat.formats", "medchat.parsed", "medchat.prompts", "medchat.catalogue",
-    "medchat.knowledge", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments", "medchat.negation",
-    "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine", "medchat.models_file",
+    "medchat.knowledge", "medchat.recognition", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments",
+    "medchat.negation", "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine",
+    "medchat.models_file", "medchat.rubrics", "medchat.rubric_files", "medchat.uploads", "medchat.masking",
+    "medchat.word_diff",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
 SERVICES = (
     "medchat.live", "medchat.turns", "medchat.writing", "medchat.chat", "medchat.conversation_file", "medchat.hub",
-    "medchat.hub_worker", "medchat.own_models", "medchat.panel", "medchat.studies", "medchat.accounts",
+    "medchat.hub_worker", "medchat.own_models", "medchat.asked_models", "medchat.pacing", "medchat.paced_answer",
+    "medchat.panel", "medchat.panel_views", "medchat.rating", "medchat.rating_form", "medchat.studies",
+    "medchat.accounts",
 )  # fmt: skip
 ROOF = ("medchat.ui", "medchat.ui.*")
 LIBRARY = (*GROUND, *PLAIN, *STORE, *SERVICES, "medchat.backends", "medchat.backends.*")
@@ -49,9 +53,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(STORE, (*GROUND, "medchat.rubrics", *STORE)),
     **dict.fromkeys(SERVICES, LIBRARY),
     "medchat.models_command": LIBRARY,
-    "medchat.__main__": (*LIBRARY, "medchat.models_command"),
+    "medchat.users_command": LIBRARY,
+    "medchat.__main__": (*LIBRARY, "medchat.models_command", "medchat.users_command"),
+    "medchat.*sign_in*": (*LIBRARY, "medchat.*sign_in*"),
     **dict.fromkeys(ROOF, (*LIBRARY, *ROOF, "train.*", "evaluation.*")),  # of the last two only what needs no torch
-    "medchat.server": (*LIBRARY, *ROOF),
+    "medchat.server": (*LIBRARY, *ROOF, "medchat.sign_in"),
     "app": (*LIBRARY, "medchat.server", *ROOF),
     "evaluation*": (*LIBRARY, "evaluation*"),
     "train*": (
@@ -72,7 +78,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "openai": ("medchat.backends.openai_api",),
     "huggingface_hub": ("medchat.hub_worker", "train.*"),
     "gradio": (*ROOF, "medchat.server", "app"),
-    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("medchat.server", "app", *ROOF)),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn"), ("medchat.server", "medchat.*sign_in*", "app", *ROOF)),
     **dict.fromkeys(("sqlalchemy", "alembic"), STORE),
 }
 
