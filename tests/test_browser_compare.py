@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from medchat.store import ComparisonRecord, PreferenceRecord, Store
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAMES = ("sprinter", "slow", "boaster", "quick")
 # All that the server says, also while it streams.

@@ -21,7 +21,7 @@ from browser_site import (
 )
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BUSY = "Not sent: an answer is still being written. Wait for it, or stop it."
 KEPT_MS = 1200  # by then a draft is with the server

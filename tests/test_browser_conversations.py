@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from medchat.store import ModelRecord, Store
 from medchat.ui.chat_layout import EXAMPLES
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

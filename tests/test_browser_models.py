@@ -15,7 +15,7 @@ from openai_servers import FakeServer, Reply, answer, fake_server
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from tiny_models import write_chain_model
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 REPO, FILE = "org/chain", "chain.gguf"
 CHAIN = "\nGout.<|end|>"  # its prompts end in a new line

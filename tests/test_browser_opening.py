@@ -14,7 +14,7 @@ from stores import fill
 
 from medchat.store import ModelRecord, Store
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROUNDS = 9
 

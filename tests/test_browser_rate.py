@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from medchat.store import RatingRecord, SpanMark, StepMark, Store
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 REASONING = "1. The toe is red.\n2. No fever, so it is sepsis.\n3. So it is gout."
 SOLUTION = "Gout \U0001f9b6: give colchicine 5 mg at once.\n\nRest the foot."
