@@ -236,7 +236,7 @@
   // What is sent leaves the fields at once, and what is typed from then on is another draft. Refused, or failed before
   // its first word, it comes back; not over what stands there by then.
   function sending(texts) {
-    asked = { from: window.medchat.conversation(), texts, left: false, unheard: true };
+    asked = { from: window.medchat.conversation(), texts, left: false, unheard: true, before: shownAnswer() };
     boxes().forEach((box) => write(box, ""));
     return texts;
   }
@@ -257,10 +257,12 @@
     if (boxes()[0].value.trim()) one("#chat-told p").textContent = STILL_WRITING;
   }
 
+  const shownAnswer = () => one("#chat-live .mc-turn")?.dataset.answer ?? "";
+
   // What is told and the answer itself come one after the other, on a slow machine with a pause between them.
   function heard(question) {
     if (!question) return;
-    if (window.medchat.isWriting()) question.unheard = false;
+    if (window.medchat.isWriting() || shownAnswer() !== question.before) question.unheard = false;
     else setTimeout(() => { question.unheard = false; }, 1000);
   }
 
@@ -461,6 +463,7 @@
     if (within("#chat-status, #chat-side")) tellList();
     if (within("#chat-side")) keepRow();
     if (sought && within("#chat-history, #chat-live")) showSought();
+    if (asked?.unheard && within("#chat-live")) heard(asked);
     if (within("#chat-status")) {
       heard(asked);
       setTimeout(tellNothing, 200); // the rest of the frame may come after it

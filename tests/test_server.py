@@ -392,7 +392,7 @@ def test_nobody_chooses_the_address_that_is_written_down(shared: Site) -> None:
         ("Ann", "models-act", ['{"do": "model-remove", "model": "demo"}'], "models_handlers.act"),
         ("Ann", "models-add", None, "models_handlers.add"),
         ("Eve", "admin-add", ["Mallory", "admin", PASSWORD, "*", "*", "*"], "admin.add"),
-        ("Eve", "admin-disable", ["x", "*", "*", "*"], "admin.disable"),
+        ("Eve", "admin-disable-now", ["x", "*", "*", "*"], "admin.disable"),
         ("Eve", "admin-more", ["*", "*", "*", 100], "admin.older"),
     ],
 )

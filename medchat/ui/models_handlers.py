@@ -120,7 +120,7 @@ class Handlers:
         elif spec and download and download.state == "failed":
             told = f"The download of {spec.name} failed."
         listed = self._listed(managed, {spec.id: fault} if spec and fault else {})
-        return listed | {self._tab.status: model_cards.status_html(told)}
+        return listed | ({self._tab.status: model_cards.status_html(told)} if told else {})
 
     @handler
     def choose_kind(self, kind: str | None, request: gr.Request) -> Updates:
