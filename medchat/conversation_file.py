@@ -13,6 +13,7 @@ from medchat.errors import InvalidInput
 from medchat.records import Sampling
 from medchat.store.records import ConversationRecord
 from medchat.turns import TurnView
+from medchat.uploads import decoded, shown_name
 
 SCHEMA = "medchat-conversation"
 SCHEMA_VERSION = 1
@@ -42,7 +43,6 @@ _BINARY = {
 _CODE_OR_MARKUP = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)|<|!(?=\[)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _HEADING = re.compile(r"(?= {0,3}(?:#|=+\s*$|-+\s*$))( {0,3})")
-_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 class Case(NamedTuple):
@@ -92,7 +92,7 @@ def read_case(name: str, data: bytes) -> Case:
 
     Raises InvalidInput with one line for anything else.
     """
-    name = _shown(name)
+    name = shown_name(name)
     read = _READERS.get(PurePath(name).suffix.casefold())
     if not data:
         raise InvalidInput(f"{name} is empty.")
@@ -103,7 +103,7 @@ def read_case(name: str, data: bytes) -> Case:
             raise InvalidInput(f"{name} is {kind}; copy its text into the question, or into a .txt file.")
     if read is None:
         raise InvalidInput(f"{name} is none of the files that MedChat reads: .txt, .md, .json, .jsonl and .csv.")
-    text, guessed = _decoded(name, data)
+    text, guessed = decoded(name, data, "as a .txt file in UTF-8")
     if not text.strip():
         raise InvalidInput(f"{name} is empty.")
     case = read(name, text)
@@ -202,31 +202,6 @@ def _formatted(text: str) -> str:
             line = line.replace("<", "&lt;")
         lines.append(line)
     return "\n".join([*lines, fence] if fence else lines)
-
-
-def _shown(name: str) -> str:
-    """The file's name as it may stand in a message."""
-    printable = "".join(char for char in re.split(r"[\\/]", name)[-1] if char.isprintable())
-    return printable if len(printable) <= 60 else f"{printable[:40]}\u2026{printable[-15:]}"
-
-
-def _decoded(name: str, data: bytes) -> tuple[str, str]:
-    """The text, and a note where its encoding had to be guessed."""
-    guessed = ""
-    try:
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            text = data.decode("utf-16")
-        else:
-            try:
-                text = data.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                text = data.decode("cp1252")
-                guessed = f"{name} is not in UTF-8 and was read as Windows-1252; look at its accents."
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{name} is not a text; save it as a .txt file in UTF-8.") from None
-    if _NOT_TEXT.search(text):
-        raise InvalidInput(f"{name} is not a text; save it as a .txt file in UTF-8.")
-    return text, guessed
 
 
 def _from_text(name: str, text: str) -> Case:

@@ -37,7 +37,7 @@ _NO_TEXT = {
     b"%PDF": "is a PDF; put its answers into a .csv file",
     b"\x1f\x8b": "is an archive; unpack it first",
 }
-_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f]")
+_BINARY = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n')  # Excel's own hint
 
 _Row = tuple[str, Mapping[str, Any]]  # where it stands, and its fields by name
@@ -121,8 +121,11 @@ def shown_name(name: str) -> str:
     return printable if len(printable) <= 60 else f"{printable[:40]}\u2026{printable[-15:]}"
 
 
-def decoded(name: str, data: bytes) -> tuple[str, str]:
-    """The text, and a note where its encoding had to be guessed. Raises InvalidInput when it is none."""
+def decoded(name: str, data: bytes, wanted: str = "in UTF-8") -> tuple[str, str]:
+    """The text, and a note where its encoding had to be guessed.
+
+    Raises InvalidInput, which says how the file is wanted, when it is none.
+    """
     note = ""
     try:
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -134,9 +137,9 @@ def decoded(name: str, data: bytes) -> tuple[str, str]:
                 text = data.decode("cp1252")
                 note = f"{name} is not in UTF-8 and was read as Windows-1252; look at its accents."
     except UnicodeDecodeError:
-        raise InvalidInput(f"{name} is not a text; save it in UTF-8.") from None
+        raise InvalidInput(f"{name} is not a text; save it {wanted}.") from None
     if _BINARY.search(text):
-        raise InvalidInput(f"{name} is not a text; save it in UTF-8.")
+        raise InvalidInput(f"{name} is not a text; save it {wanted}.")
     return text, note
 
 
