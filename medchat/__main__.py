@@ -1,4 +1,4 @@
-"""MedChat on the command line: `python -m medchat ask | models | db`."""
+"""MedChat on the command line: `python -m medchat ask | models | jobs | users | db`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medchat import models_command, users_command
+from medchat import jobs_command, models_command, users_command
 from medchat.catalogue import Catalogue
 from medchat.errors import MedChatError, ModelUnavailable
 from medchat.settings import Settings
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     ask.set_defaults(command=_ask)
 
     models_command.add_parsers(commands, _common)
+
+    jobs_command.add_parsers(commands, _common)
 
     users_command.add_parsers(commands, _common)
 

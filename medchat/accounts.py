@@ -38,9 +38,10 @@ RESET, ROLE_CHANGED = "password reset", "role changed"
 CALL_REFUSED = "call refused"
 MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED = "model added", "model removed", "model download"
 DELETED, EXPORTED = "deleted", "exported"
+JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED = "job started", "job stopped", "job resumed", "job deleted"
 ACTIONS = (
     SIGNED_IN, SIGNED_OUT, FAILED, THROTTLED, REFUSED, ADDED, DISABLED, ENABLED, RESET, ROLE_CHANGED, CALL_REFUSED,
-    MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED, DELETED, EXPORTED,
+    MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED, DELETED, EXPORTED, JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED,
 )  # fmt: skip
 
 SIGNED_OUT_WORDS = "You are signed out. Reload the page and sign in; what you have saved is kept."

@@ -13,6 +13,7 @@ MedChatError
 ├── KnowledgeError      a file of assets/knowledge breaks the schema (file and line)
 ├── StoreError          the database cannot be opened or written
 │   └── StoreTooNew     it was written by a newer MedChat
+├── RunError            the folder of a run cannot be read or written
 ├── SettingsError       a flag or an environment variable is wrong
 ├── SignedOut           nobody is signed in, or no longer
 ├── SignInRefused       name and password do not fit, or the user may not come in
@@ -92,6 +93,10 @@ class StoreError(MedChatError):
 
 class StoreTooNew(StoreError):
     """The database was written by a newer MedChat."""
+
+
+class RunError(MedChatError):
+    """The folder of a run cannot be read or written."""
 
 
 class SettingsError(MedChatError):

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import psutil
 
 from medchat.catalogue import ModelSpec
+from medchat.settings import child_environment
 
 GB = 1e9
 PROBE_TIMEOUT_S = 2.0
@@ -43,15 +44,28 @@ def this_machine() -> Machine:
 @functools.cache
 def _gpu_memory_gb() -> float:
     """Memory of the largest NVIDIA card; 0.0 where its own tool finds none."""
+    return largest_gb(_listed_memory())
+
+
+def count_gpus() -> int:
+    """How many NVIDIA cards the programs that are started here will find."""
+    chosen = child_environment().get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([card for card in chosen.split(",") if card.strip() and card.strip() != "-1"])
+    return sum(line.isdigit() for line in _listed_memory().split())
+
+
+@functools.cache
+def _listed_memory() -> str:
+    """The memory of each NVIDIA card in MiB, one a line; "" where its own tool finds none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return 0.0
+        return ""
     command = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
-        listed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S).stdout
+        return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return 0.0
-    return largest_gb(listed)
+        return ""
 
 
 def largest_gb(listed: str) -> float:

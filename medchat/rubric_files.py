@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from medchat.errors import InvalidInput
+from medchat.yaml_lines import Place, line_of, read_yaml
 
 SIDES = ("a", "b", "tie")  # the values of each pairwise axis
 CRITERION_VALUES = ("met", "not_met", "cannot_judge")
@@ -17,7 +17,6 @@ MAX_OPTIONS = 9  # a digit answers
 MAX_POINTS = 10
 
 Kind = Literal["scale", "choice", "criteria"]
-Place = tuple[str | int, ...]
 
 
 def _as_text(value: object) -> object:
@@ -92,7 +91,7 @@ class RubricFile(_Strict):
 
 def read_rubric_file(path: Path, taken: Container[str] = ()) -> RubricFile:
     """The file's content. Raises InvalidInput with file and line, also when its id is taken."""
-    raw, lines = _parsed(path)
+    raw, lines = read_yaml(path)
     if not isinstance(raw, dict):
         raise InvalidInput(
             f"{path.name}:1: a rubric has id, version, title, description and axes; nothing such is here."
@@ -170,51 +169,6 @@ def _rises(values: Sequence[str]) -> bool:
 
 def _fault(path: Path, lines: Mapping[Place, int], place: Place, message: str) -> InvalidInput:
     """The error, with the line of the innermost part of the place that the file has."""
-    at = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in lines or not end)
     what = ".".join(str(part + 1 if isinstance(part, int) else part) for part in place)
     said = " ".join(f"{what + ': ' if what else ''}{message}.".split())  # a key may have line breaks
-    return InvalidInput(f"{path.name}:{lines.get(at, 1)}: {said}")
-
-
-def _parsed(path: Path) -> tuple[object, dict[Place, int]]:
-    """What is in the file, and the line of every place in it."""
-    data = b""
-    try:
-        data = path.read_bytes()
-        loader = yaml.SafeLoader(data.decode("utf-8-sig"))  # the one in C crashes the process on deep nesting
-        node = loader.get_single_node()
-        lines = dict(_lines(path, node, (), set()))
-        return (loader.construct_document(node) if node else None), lines
-    except OSError as error:
-        raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InvalidInput(f"{path.name}:{line}: not UTF-8 text.") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InvalidInput(f"{path.name}:{line}: not valid YAML: {error.problem}.") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InvalidInput(f"{path.name}:1: not valid YAML.") from error
-
-
-def _lines(path: Path, node: yaml.Node | None, place: Place, seen: set[int]) -> Iterator[tuple[Place, int]]:
-    """Every place in a YAML tree with the line on which it begins. Raises InvalidInput for what YAML would let pass."""
-    if node is None:
-        return
-    if id(node) in seen:
-        line = node.start_mark.line + 1
-        raise InvalidInput(f"{path.name}:{line}: this is used again by an alias; write it out, or make it a scale.")
-    seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in keys:
-                raise InvalidInput(f"{path.name}:{line}: {name!r} is there twice.")
-            keys.add(name)
-            yield (*place, name), line
-            yield from _lines(path, value, (*place, name), seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*place, index), value.start_mark.line + 1
-            yield from _lines(path, value, (*place, index), seen)
+    return InvalidInput(f"{path.name}:{line_of(lines, place)}: {said}")

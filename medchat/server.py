@@ -32,12 +32,15 @@ from medchat.chat import ChatService
 from medchat.errors import MedChatError, StoreError
 from medchat.grounding_fit import GroundingLoader
 from medchat.hub import Downloads
+from medchat.intake import models_in, take_in
+from medchat.jobs import Jobs
 from medchat.machine import this_machine
 from medchat.panel import PanelService
 from medchat.settings import ASSETS, LOOPBACK, Settings, secret
 from medchat.store import Store
 from medchat.ui import files, layout
 from medchat.ui.common import App, places
+from train.launch import launch
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # a file of 5 MB in base64
 GRACE_S = 1  # every open page keeps a stream open: waiting longer would only delay the end
@@ -67,9 +70,21 @@ def compose(settings: Settings) -> App:
     panel = PanelService(store, catalogue, backends.get, grounding, settings)
     downloads = Downloads(settings.models_dir, lambda: secret("HF_TOKEN"))
     accounts = Accounts(store, settings)
+    jobs = jobs_of(settings, store, catalogue)
     return App(
-        settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine, accounts, panel
+        settings, store, catalogue, default, chat, backends, grounding, downloads, this_machine, accounts, panel, jobs
     )  # fmt: skip
+
+
+def jobs_of(settings: Settings, store: Store, catalogue: Catalogue) -> Jobs:
+    """The jobs of the data folder; what they find out goes into the store and the catalogue."""
+    return Jobs(
+        settings.runs_dir,
+        functools.partial(launch, settings=settings),
+        lambda run_dir: take_in(run_dir, store, catalogue),
+        needed_by=lambda run_dir: models_in(run_dir, catalogue),
+        grace_s=settings.stop_grace_s,
+    )
 
 
 def health(app: App) -> dict[str, str]:
@@ -88,6 +103,7 @@ def close(app: App) -> None:
     """End what runs, saved, and free what is held; calling it again does nothing."""
     app.chat.close()
     app.panel.close()
+    app.jobs.close()
     app.downloads.close()
     app.backends.close()
     app.store.close()
@@ -308,7 +324,11 @@ def _is_no_cut_stream(record: logging.LogRecord) -> bool:
 
 
 def serve(app: App, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serves until a signal ends it; on_ready is called when the site answers."""
+    """Serves until a signal ends it; on_ready is called when the site answers.
+
+    Raises RunError when there can be no folder for the jobs.
+    """
+    app.jobs.start()
 
     def ready() -> None:
         on_ready()

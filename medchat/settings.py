@@ -44,6 +44,8 @@ class Settings:
     transformers loads a model: one of PRECISIONS, "" for the model's own.
     allowed_users: who may sign in with Hugging Face on a Space, each with a role. trusted_proxy: how
     many proxies stand before the app, or their addresses; only what these forward is believed.
+    stop_grace_s: how long a job that was asked to stop may take to save before it is ended by force.
+    training: whether runs of training can be started from the app; on a Space only where that is asked for.
     """
 
     data_dir: Path = field(default_factory=lambda: Path.home() / ".medchat")
@@ -61,6 +63,8 @@ class Settings:
     precision: str = ""
     allowed_users: tuple[tuple[str, str], ...] = ()
     trusted_proxy: Proxies = 0
+    stop_grace_s: int = 60
+    training: bool = True
 
     def __post_init__(self) -> None:  # a default that depends on another field
         if self.models_dir == Path():
@@ -75,6 +79,23 @@ class Settings:
     def db_url(self) -> str:
         """SQLAlchemy URL of the store."""
         return self.db or f"sqlite:///{self.data_dir / 'medchat.db'}"
+
+    @property
+    def runs_dir(self) -> Path:
+        """The runs that the app starts, each in a folder of its own."""
+        return self.data_dir / "runs"
+
+    def as_environment(self) -> dict[str, str]:
+        """The variables from which a process that this one starts gets the same places and limits."""
+        return {
+            "MEDCHAT_DATA_DIR": str(self.data_dir),
+            "MEDCHAT_DB": self.db,
+            "MEDCHAT_MODELS_DIR": str(self.models_dir),
+            "MEDCHAT_PRECISION": self.precision,
+            "MEDCHAT_THREADS": str(self.threads),
+            "MEDCHAT_SLOTS": str(self.slots),
+            "MEDCHAT_N_CTX": str(self.n_ctx),
+        }
 
     @classmethod
     def from_environment(cls, **flags: object) -> "Settings":
@@ -102,6 +123,8 @@ class Settings:
             "precision": _one_of(env, "MEDCHAT_PRECISION", PRECISIONS),
             "allowed_users": _users(env, "MEDCHAT_ALLOWED_USERS"),
             "trusted_proxy": _proxies(env, "MEDCHAT_TRUSTED_PROXY"),
+            "stop_grace_s": _number(env, "MEDCHAT_STOP_GRACE_S", 60, 0, 3600),
+            "training": (_one_of(env, "MEDCHAT_TRAINING", ("on", "off")) or ("off" if on_space else "on")) == "on",
         }
         values |= {name: value for name, value in flags.items() if value is not None}
         values["data_dir"] = Path(str(values["data_dir"])).expanduser().resolve()

@@ -96,7 +96,7 @@ def compose(settings: Settings) -> App:
     panel = PanelService(store, catalogue, backends.get, grounding, settings, draw=count().__next__)
     return App(
         settings, store, catalogue, catalogue["slow"], chat, backends, grounding, downloads, this_machine, accounts,
-        panel,
+        panel, server.jobs_of(settings, store, catalogue),
     )  # fmt: skip
 
 

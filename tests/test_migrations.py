@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from medchat.errors import NotFound, StoreError, StoreTooNew
-from medchat.store import ModelRecord, RatingForm, Store, migrate, selected_path
+from medchat.store import RatingForm, Store, migrate, selected_path
 from medchat.store.connection import open_engine
 from medchat.store.tables import Base
 
@@ -368,7 +368,8 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) ->
 
     assert values(file, "SELECT version_num FROM alembic_version") == ["0001"]
     assert values(file, "SELECT name FROM sqlite_master WHERE name IN ('later_one', 'later_two')") == []
-    Store(url).add_model(ModelRecord("big", "Big"))
+    make(file, "INSERT INTO models VALUES ('big', 'Big', '', '', '', 'think', '2026-01-02 03:04:05.000000');")
+    assert values(file, "SELECT id FROM models ORDER BY id") == ["big", "demo"]
 
 
 def test_an_older_database_is_refused_where_nothing_may_migrate(tmp_path: Path) -> None:

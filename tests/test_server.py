@@ -109,7 +109,10 @@ def app_in(folder: Path, delay_s: float = 0.0, **settings: Any) -> App:
     downloads = Downloads(made.models_dir, lambda: "")
     accounts = Accounts(store, made)
     panel = PanelService(store, shelf, lambda spec: backend, NoGrounding(), made)
-    return App(made, store, shelf, SPEC, chat, OneBackend(), NoGrounding(), downloads, this_machine, accounts, panel)  # type: ignore[arg-type]
+    return App(
+        made, store, shelf, SPEC, chat, OneBackend(), NoGrounding(), downloads, this_machine, accounts, panel,  # type: ignore[arg-type]
+        server.jobs_of(made, store, shelf),  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 @contextmanager

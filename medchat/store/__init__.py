@@ -7,6 +7,7 @@ from medchat.store.conversations import Conversations
 from medchat.store.deletion import Deletion
 from medchat.store.drafts import Drafts
 from medchat.store.free_answers import FreeAnswers
+from medchat.store.judged import CastVote, Judged, Judgements
 from medchat.store.models import Models
 from medchat.store.rating_queue import RatingQueue
 from medchat.store.ratings import Ratings
@@ -19,6 +20,7 @@ from medchat.store.records import (
     AxisVote,
     ComparisonRecord,
     ConversationRecord,
+    EvaluationRecord,
     FinalStatus,
     FoundConversation,
     ModelRecord,
@@ -29,6 +31,7 @@ from medchat.store.records import (
     RatingForm,
     RatingRecord,
     Removal,
+    RunRecord,
     SignIn,
     SpanMark,
     StepMark,
@@ -39,6 +42,7 @@ from medchat.store.records import (
     Vote,
     selected_path,
 )
+from medchat.store.runs import Runs
 from medchat.store.search import Search
 from medchat.store.thumbs import Thumbs
 from medchat.store.users import Users
@@ -50,10 +54,13 @@ __all__ = [
     "AskedRubric",
     "AuditRecord",
     "AxisVote",
+    "CastVote",
     "ComparisonRecord",
     "ConversationRecord",
+    "EvaluationRecord",
     "FinalStatus",
     "FoundConversation",
+    "Judgements",
     "ModelRecord",
     "PreferenceRecord",
     "QueueItem",
@@ -62,6 +69,7 @@ __all__ = [
     "RatingForm",
     "RatingRecord",
     "Removal",
+    "RunRecord",
     "SignIn",
     "SpanMark",
     "StepMark",
@@ -83,8 +91,10 @@ class Store(
     Thumbs,
     Comparisons,
     Ratings,
+    Judged,
     RatingQueue,
     Drafts,
+    Runs,
     Users,
     Audit,
     Deletion,

@@ -11,6 +11,17 @@ from medchat.errors import SettingsError, StoreError
 LOCK_NAME = "medchat.lock"
 
 
+def app_runs(data_dir: Path) -> bool:
+    """Whether an app holds the data folder at this moment."""
+    if not data_dir.is_dir():
+        return False
+    try:
+        with FileLock(data_dir / LOCK_NAME, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def hold_data_dir(data_dir: Path) -> Iterator[None]:
     """Creates the data folder and keeps every other app off it while the block runs.

@@ -1,6 +1,6 @@
 """Models that answered."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,16 +15,32 @@ class Models(Database):
     """The verbs of models."""
 
     def add_model(self, model: ModelRecord) -> ModelRecord:
-        """The model as it is stored; one with the same id gets the new description."""
+        """The model as it is stored; one with the same id gets the new description.
+
+        How it was trained stays known where the new description does not say it.
+        """
         values = asdict(model)
         del values["created_at"]
 
         def work(session: Session) -> ModelRecord:
-            row = session.merge(Model(**values))
+            known = session.get(Model, model.id)
+            origin = {name: values[name] or (getattr(known, name) if known else "") for name in ("recipe", "run_id")}
+            row = session.merge(Model(**values | origin))
             session.flush()
-            return ModelRecord(**values, created_at=row.created_at)
+            return ModelRecord(**values | origin, created_at=row.created_at)
 
         return self._write(work)
+
+    def model(self, model_id: str) -> ModelRecord | None:
+        """The model of this id, whatever became of it since; None when it was never added."""
+
+        def work(session: Session) -> ModelRecord | None:
+            row = session.get(Model, model_id)
+            if row is None:
+                return None
+            return ModelRecord(**{field.name: getattr(row, field.name) for field in fields(ModelRecord)})
+
+        return self._read(work)
 
     def model_names(self) -> dict[str, str]:
         """The name of each model that was ever added, by its id."""

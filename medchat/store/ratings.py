@@ -51,10 +51,10 @@ class Ratings(Database):
         def work(session: Session) -> RatingRecord:
             earlier = saved_before(session, Rating, rater, save_key, answer_id=answer_id, rubric_id=form.rubric_id)
             if earlier is not None:
-                return _records(session, [earlier])[0]
+                return rating_records(session, [earlier])[0]
             require_ended(require_to_judge(session, rater, [answer_id])[answer_id])
             same = (Rating.answer_id == answer_id, Rating.rater == rater, Rating.rubric_id == form.rubric_id)
-            before = session.scalar(_newest().where(*same))
+            before = session.scalar(newest_ratings().where(*same))
             if before is not None and base not in (None, before.id):
                 raise RatedSince(before.id)
             row = Rating(
@@ -69,7 +69,7 @@ class Ratings(Database):
             _add_parts(session, row.id, form)
             waiting = update(QueueRow).where(QueueRow.rater == rater, QueueRow.answer_id == answer_id)
             rows_changed(session, waiting.values(state="done", updated_at=now()))
-            return _records(session, [row])[0]
+            return rating_records(session, [row])[0]
 
         return self._write(work)
 
@@ -78,20 +78,22 @@ class Ratings(Database):
 
         Raters see their own alone; the caller names the rater.
         """
-        query = _newest().where(Rating.answer_id == answer_id).order_by(Rating.created_at, Rating.id)
+        query = newest_ratings().where(Rating.answer_id == answer_id).order_by(Rating.created_at, Rating.id)
         if rater is not None:
             query = query.where(Rating.rater == rater)
-        return self._read(lambda session: _records(session, session.scalars(query).all()))
+        return self._read(lambda session: rating_records(session, session.scalars(query).all()))
 
     def my_ratings(self, rater: str, limit: int = 50, offset: int = 0) -> list[RatingRecord]:
         """The rater's newest ratings of answers that are not deleted, the latest first."""
         query = (
-            _newest()
+            newest_ratings()
             .join(Answer, Answer.id == Rating.answer_id)
             .where(Rating.rater == rater, Answer.hidden_at.is_(None))
             .order_by(Rating.created_at.desc(), Rating.id)
         )
-        return self._read(lambda session: _records(session, session.scalars(query.limit(limit).offset(offset)).all()))
+        return self._read(
+            lambda session: rating_records(session, session.scalars(query.limit(limit).offset(offset)).all())
+        )
 
     def is_critical(self, answer_id: str) -> bool:
         """Whether a newest rating of the answer, of any rater, says that it is critical."""
@@ -108,11 +110,12 @@ def critical_among(session: Session, answer_ids: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for start in range(0, len(answer_ids), CHUNK):
         some = (Rating.answer_id.in_(answer_ids[start : start + CHUNK]), Rating.critical)
-        found.update(session.scalars(_newest().where(*some).with_only_columns(Rating.answer_id)))
+        found.update(session.scalars(newest_ratings().where(*some).with_only_columns(Rating.answer_id)))
     return found
 
 
-def _newest() -> Select[Rating]:
+def newest_ratings() -> Select[Rating]:
+    """Those that no later one supersedes, of all raters."""
     later = aliased(Rating)
     return select(Rating).where(~exists().where(later.supersedes == Rating.id))
 
@@ -157,7 +160,7 @@ def _add_parts(session: Session, rating_id: str, form: RatingForm) -> None:
             session.execute(insert(table), rows)
 
 
-def _records(session: Session, rows: Sequence[Rating]) -> list[RatingRecord]:
+def rating_records(session: Session, rows: Sequence[Rating]) -> list[RatingRecord]:
     """The ratings as they are handed out, each with its scores and marks."""
     ids = [row.id for row in rows]
     scores: dict[str, dict[str, Any]] = defaultdict(dict)

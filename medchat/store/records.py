@@ -34,7 +34,10 @@ SPAN_KINDS = ("factual error", "omission", "unsafe", "unsupported", "outdated", 
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model that answered. id is its stable key; created_at is set by the store."""
+    """A model that answered, or came out of a run. id is its stable key; created_at is set by the store.
+
+    recipe, run_id: how it was trained here, "" for a model that was not.
+    """
 
     id: str
     name: str
@@ -42,6 +45,8 @@ class ModelRecord:
     revision: str = ""
     adapter_hash: str = ""
     format: str = ""
+    recipe: str = ""
+    run_id: str = ""
     created_at: datetime | None = None
 
 
@@ -342,3 +347,49 @@ def selected_path(answers: Iterable[AnswerRecord]) -> list[AnswerRecord]:
     while siblings := children.get(path[-1].id if path else None):
         path.append(max(siblings, key=lambda answer: (answer.selected_at, answer.version)))
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run that has ended. id: of its folder (rundir.RunDir.id); path: that folder.
+
+    base, model_id: of training, the model it began with and the one that came out, "" for none. config: what was
+    run, in full. metrics: of training, by stage ("0-sft") and name.
+    """
+
+    id: str
+    kind: str
+    name: str
+    owner: str
+    recipe: str
+    base: str
+    model_id: str
+    config: Mapping[str, Any]
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+    metrics: Mapping[str, Any]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """What a run found out about one model on one suite.
+
+    base, revision, adapter_hash: what the model was then; suite_hash: what the suite was. n: its examples. summary:
+    by metric, each with value, n, n_unscored, low, high and method. path: the folder with the single predictions.
+    """
+
+    id: str
+    run_id: str
+    model_id: str
+    base: str
+    revision: str
+    adapter_hash: str
+    suite: str
+    suite_hash: str
+    sampling: Mapping[str, Any]
+    n: int
+    summary: Mapping[str, Any]
+    created_at: datetime
+    path: str

@@ -70,7 +70,7 @@ class Base(DeclarativeBase):
 
 
 class Model(Base):
-    """A model that answered."""
+    """A model that answered, or came out of a run. recipe, run_id: how it was trained here, "" where it was not."""
 
     __tablename__ = "models"
 
@@ -81,6 +81,8 @@ class Model(Base):
     adapter_hash: Mapped[str]
     format: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    recipe: Mapped[str]
+    run_id: Mapped[str]
 
 
 class Question(Base):
@@ -369,3 +371,45 @@ class Draft(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     data: Mapped[dict[str, Any]]
     updated_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Run(Base):
+    """A run that has ended. Its folder, path, holds all that it wrote."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index(None, "kind", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    owner: Mapped[str]
+    recipe: Mapped[str]
+    base: Mapped[str]
+    model_id: Mapped[str]
+    config: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    metrics: Mapped[dict[str, Any]]
+    path: Mapped[str]
+
+
+class Evaluation(Base):
+    """What a run found out about one model, as it was then, on one suite."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (Index(None, "model_id", "suite"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), index=True)
+    model_id: Mapped[str]
+    base: Mapped[str]
+    revision: Mapped[str]
+    adapter_hash: Mapped[str]
+    suite: Mapped[str]
+    suite_hash: Mapped[str]
+    sampling: Mapped[dict[str, Any]]
+    n: Mapped[int]
+    summary: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+    path: Mapped[str]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 import gradio as gr
@@ -20,6 +20,7 @@ from medchat.catalogue import Catalogue, ModelSpec
 from medchat.chat import ChatService
 from medchat.errors import MedChatError, NotAllowed, SignedOut
 from medchat.hub import Downloads
+from medchat.jobs import Jobs
 from medchat.live import GroundingSource
 from medchat.machine import Machine
 from medchat.panel import PanelService
@@ -27,6 +28,10 @@ from medchat.settings import Settings
 from medchat.store import Store
 
 HANDLING: ContextVar[str] = ContextVar("HANDLING", default="")  # the handler at work
+
+# `open` of an accordion that is closed and holds fields. With False, which 0 is not to Gradio's page, they are made
+# when it is opened and their values set again with the next frame: what was typed by then would be lost.
+CLOSED = cast(bool, 0)
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,7 @@ class App:
     machine: Callable[[], Machine]
     accounts: Accounts
     panel: PanelService
+    jobs: Jobs
 
 
 def user_of(app: App, request: gr.Request) -> User:
