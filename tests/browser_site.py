@@ -205,6 +205,28 @@ class Watched:
             context.close()
 
 
+def is_drawn(page: Page) -> None:
+    """Waits for the next frame: Gradio sets a tab's fields once more before it first draws them."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")
+
+
+def typed_at_once(page: Page, box: str, field: str) -> str:
+    """What a field says two frames after "7" was typed into it, in the moment in which its accordion was opened."""
+    typing = """async ([box, field]) => {
+      const there = () => document.querySelector(`${field} :is(input, textarea)`);
+      document.querySelector(`${box} > .label-wrap`).click();
+      if (!there()) await new Promise(come => new MutationObserver((_, seen) => {
+        if (there()) come(seen.disconnect());
+      }).observe(document.body, { subtree: true, childList: true }));
+      there().value = "7";
+      there().dispatchEvent(new Event("input", { bubbles: true }));
+      for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+      return there().value;
+    }"""
+    value: str = page.evaluate(typing, [box, field])
+    return value
+
+
 def is_restored(page: Page) -> None:
     """Waits until the page shows what the server remembers of its owner."""
     expect(page.locator("#chat-status [role=status]")).not_to_be_empty(timeout=PATIENCE_MS)

@@ -9,7 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser_site import Site, Watched, is_restored, launch, look_at, scripted_site, words
+from browser_site import (
+    Site,
+    Watched,
+    is_drawn,
+    is_restored,
+    launch,
+    look_at,
+    scripted_site,
+    typed_at_once,
+    words,
+)
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from medchat.store import ComparisonRecord, PreferenceRecord, Store
@@ -60,6 +70,7 @@ def open_compare(watched: Watched, site: Site) -> Page:
     page = watched.open(site.url)
     page.get_by_role("tab", name="Compare").click()
     expect(page.locator("#compare-question textarea")).to_be_visible()
+    is_drawn(page)
     return page
 
 
@@ -169,6 +180,12 @@ def test_a_blinded_comparison_from_case_to_reveal_by_keyboard_alone(watched: Wat
     expect(page.locator("#compare-place")).to_contain_text("Case 2 of")
     expect(page.locator("#compare-ask")).to_be_focused()
     assert watched.complaints == []
+
+
+def test_what_is_typed_as_soon_as_a_box_is_opened_stays(watched: Watched, site: Site) -> None:
+    page = open_compare(watched, site)
+    assert typed_at_once(page, "#compare-1-settings", "#compare-1-setting-temperature") == "7"
+    assert typed_at_once(page, "#compare-context-box", "#compare-context") == "7"
 
 
 def test_nothing_that_is_sent_before_the_vote_tells_the_draw(watched: Watched, site: Site) -> None:

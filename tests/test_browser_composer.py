@@ -17,6 +17,7 @@ from browser_site import (
     open_conversation,
     scripted_site,
     shows,
+    typed_at_once,
     words,
 )
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -98,6 +99,11 @@ def test_the_words_of_a_question_that_fails_come_back_unless_others_are_typed(pa
     shows(page, "failed")
     page.wait_for_timeout(1500)
     expect(field_of(page)).to_have_value("Another one.")
+
+
+def test_what_is_typed_as_soon_as_a_box_is_opened_stays(page: Page) -> None:
+    assert typed_at_once(page, "#chat-settings", "#chat-setting-temperature") == "7"
+    assert typed_at_once(page, "#chat-context-box", "#chat-context") == "7"
 
 
 def test_what_is_refused_comes_back(page: Page) -> None:

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_site import Site, Watched, ask, bundled_site, field_of, launch, scripted_site, shows, words
+from browser_site import (
+    Site,
+    Watched,
+    ask,
+    bundled_site,
+    field_of,
+    is_drawn,
+    launch,
+    scripted_site,
+    shows,
+    words,
+)
 from fake_hub import FakeHub
 from openai_servers import FakeServer, Reply, answer, fake_server
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -67,6 +78,7 @@ def open_models(watched: Watched, site: Site, **options: Any) -> Page:
     page = watched.open(site.url, **options)
     page.get_by_role("tab", name="Models").click()
     expect(card(page, "demo")).to_be_visible()
+    is_drawn(page)
     return page
 
 

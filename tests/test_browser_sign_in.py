@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_site import PATIENCE_MS, Site, Watched, free_port, launch, running, scripted_site
+from browser_site import PATIENCE_MS, Site, Watched, free_port, is_drawn, launch, running, scripted_site
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from medchat.accounts import Accounts
@@ -179,6 +179,7 @@ def test_the_first_account_closes_the_machine_to_who_has_none(tmp_path: Path, wa
         expect(page.locator("#signed-in")).not_to_contain_text("Sign out")
         page.get_by_role("tab", name="Admin").click()
         expect(page.locator("#admin-users")).to_contain_text("There is no account")
+        is_drawn(page)
         page.get_by_label("Name", exact=True).fill("Ada")
         page.locator("#admin-new-password input").fill(PASSWORD)
         page.get_by_role("button", name="Add account").click()

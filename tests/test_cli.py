@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,14 @@ CHAIN = ["\nabcdefghij<|end|>"]  # the prompt ends with a line break
 def run(*arguments: str | Path, data_dir: Path, text: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "medchat", *map(str, arguments), "--data-dir", str(data_dir)]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Commands that Ctrl-C ends: a shell that runs the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def line_of(result: subprocess.CompletedProcess[str], code: int = 1) -> str:
@@ -165,6 +174,7 @@ def test_what_the_hub_does_not_have_is_not_listed(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "models.yaml").exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_download_that_fails_and_one_that_is_broken_off_say_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from medchat.turns import ENDED, TurnView
 from medchat.ui import model_picker, sampling, sidebar, transcript
 from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
 from medchat.ui.chat_layout import ChatTab
-from medchat.ui.common import App, address_of, escape, handler, require
+from medchat.ui.common import CLOSED, App, address_of, escape, handler, require
 from medchat.ui.followers import Followers
 
 FRAME_S = 0.09  # a frame for every token costs three times the server and four times the browser
@@ -122,7 +122,7 @@ class Handlers:
             # Somebody may be typing by now: the page puts the question into its field only as long as that is empty.
             first[self._tab.draft] = transcript.draft_html(draft["question"])
             first[self._tab.context] = draft["context"]
-            first[self._tab.context_box] = gr.Accordion(open=bool(draft["context"]))
+            first[self._tab.context_box] = gr.Accordion(open=bool(draft["context"]) or CLOSED)
         if not conversation_id:
             yield self._empty() | first
             return

@@ -6,7 +6,7 @@ import gradio as gr
 
 from medchat.catalogue import ModelSpec
 from medchat.ui import model_picker, sampling, sidebar, transcript
-from medchat.ui.common import App, static_html
+from medchat.ui.common import CLOSED, App, static_html
 
 PURPOSE = (
     "For research and teaching, never for the care of a patient. "
@@ -150,7 +150,7 @@ def _composer(spec: ModelSpec) -> Parts:
     with gr.Column(elem_id="chat-composer"):
         leaves = static_html(model_picker.leaves_html(spec), "chat-leaves")
         static_html(f'<p class="mc-small">{PURPOSE}</p>', "chat-purpose")
-        with gr.Accordion("Patient context (optional)", open=False, elem_id="chat-context-box") as context_box:
+        with gr.Accordion("Patient context (optional)", open=CLOSED, elem_id="chat-context-box") as context_box:
             context = gr.Textbox(
                 label="Patient context", show_label=False, placeholder="Age, history, medicines, allergies",
                 lines=2, max_lines=6, elem_id="chat-context",

@@ -13,7 +13,7 @@ from medchat.rubrics import PAIRWISE_RUBRIC, check_scores, load_rubrics
 from medchat.ui import compare_view, compare_vote, model_picker, sampling
 from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
 from medchat.ui.case_lists import BUNDLED, FILE, FILE_GONE, CaseLists, DrawnCase
-from medchat.ui.common import App, counted, escape, handler, require
+from medchat.ui.common import CLOSED, App, counted, escape, handler, require
 from medchat.ui.compare_layout import CompareTab, Picker, default_pair
 from medchat.ui.compare_vote import Ballot
 from medchat.ui.followers import Followers
@@ -72,7 +72,7 @@ class Handlers:
             rater, comparison=panel.id, models=[first.model_id, second.model_id], settings=settings,
             blinded=blinded is not False, drawn=drawn,
         )  # fmt: skip
-        yield from self._follow(rater, page_key, panel, {self._tab.setup: gr.Accordion(open=False)})
+        yield from self._follow(rater, page_key, panel, {self._tab.setup: gr.Accordion(open=CLOSED)})
 
     @handler
     def act(self, sent: str | None, request: gr.Request) -> Updates:
@@ -105,7 +105,7 @@ class Handlers:
         panel = self._app.panel.panel(rater, read_action(sent).text("comparison"))
         view = panel.view()
         self._remember(rater, comparison=panel.id, drawn="")
-        first = self._case(DrawnCase(view.question, view.context)) | {self._tab.setup: gr.Accordion(open=False)}
+        first = self._case(DrawnCase(view.question, view.context)) | {self._tab.setup: gr.Accordion(open=CLOSED)}
         yield from self._follow(rater, page_key, panel, first)
 
     @handler
@@ -124,7 +124,7 @@ class Handlers:
         view = panel.view()
         place = self._cases.again(rater, left.get("drawn", "")).place
         case = DrawnCase(view.question, view.context, left.get("drawn", ""), place)
-        first |= self._case(case) | {self._tab.setup: gr.Accordion(open=False)}
+        first |= self._case(case) | {self._tab.setup: gr.Accordion(open=CLOSED)}
         yield from self._follow(rater, page_key, panel, first)
 
     @handler
@@ -277,7 +277,7 @@ class Handlers:
         return {
             tab.question: case.question,
             tab.context: case.context,
-            tab.context_box: gr.Accordion(open=bool(case.context)),
+            tab.context_box: gr.Accordion(open=bool(case.context) or CLOSED),
             tab.drawn: case.key,
             tab.place: f'<p class="mc-small">{escape(case.place)}</p>' if case.place else "",
         }

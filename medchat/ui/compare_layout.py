@@ -7,7 +7,7 @@ import gradio as gr
 from medchat.catalogue import ModelSpec
 from medchat.ui import compare_view, model_picker, sampling
 from medchat.ui.case_lists import BUNDLED, FILE, OWN_FILE, CaseLists
-from medchat.ui.common import App, static_html
+from medchat.ui.common import CLOSED, App, static_html
 
 INTRO = (
     '<p class="mc-intro">Put one case to two models and say which answer is better. '
@@ -131,7 +131,7 @@ def _case(
         following = gr.Button("Next case", size="md", elem_id="compare-next", min_width=110)
         static_html(CASE_FILE, "compare-case-file")
     place = static_html("", "compare-place")
-    with gr.Accordion("Patient context (optional)", open=False, elem_id="compare-context-box") as context_box:
+    with gr.Accordion("Patient context (optional)", open=CLOSED, elem_id="compare-context-box") as context_box:
         context = gr.Textbox(
             label="Patient context", show_label=False, placeholder="Age, history, medicines, allergies", lines=2,
             max_lines=6, elem_id="compare-context",

@@ -11,7 +11,7 @@ from medchat.errors import InvalidInput
 from medchat.formats import FORMATS
 from medchat.machine import BITS
 from medchat.ui.actions import OUT_OF_DATE
-from medchat.ui.common import App, escape, static_html
+from medchat.ui.common import CLOSED, App, escape, static_html
 from medchat.ui.found_models import unlisted
 
 Choices = list[tuple[str, str]]
@@ -77,7 +77,7 @@ class Form(NamedTuple):
 
 def lay_out(app: App) -> Form:
     """The form in the present block; the page shows it to those who may add models."""
-    with gr.Accordion("Add a model", open=False, visible=False, elem_id="models-add-box") as box:
+    with gr.Accordion("Add a model", open=CLOSED, visible=False, elem_id="models-add-box") as box:
         kind = gr.Radio([(words, key) for key, words in KINDS.items()], value="file", label="What to add",
                         elem_id="models-add-kind")  # fmt: skip
         with gr.Column(elem_id="models-add-place") as place_box:
@@ -92,7 +92,7 @@ def lay_out(app: App) -> Form:
         name = gr.Textbox(
             label="Name (optional)", info="What the list calls it.", max_lines=1, elem_id="models-add-name"
         )
-        with gr.Accordion("How it is asked, and how it answers (optional)", open=False, elem_id="models-add-way"):
+        with gr.Accordion("How it is asked, and how it answers (optional)", open=CLOSED, elem_id="models-add-way"):
             ways = _way_fields()
         add = gr.Button("Check and add", variant="primary", elem_id="models-add")
         told = static_html("", "models-add-told")

@@ -9,7 +9,7 @@ import gradio as gr
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput
 from medchat.records import SAMPLING_RANGES, Sampling
-from medchat.ui.common import static_html
+from medchat.ui.common import CLOSED, static_html
 
 Values = list[float | int]
 
@@ -45,7 +45,7 @@ class SamplingFields(NamedTuple):
 
 def lay_out(spec: ModelSpec, place: str = "chat") -> SamplingFields:
     """The fields, filled with the model's own. place: what the ids on the page begin with."""
-    with gr.Accordion("Settings", open=False, elem_id=f"{place}-settings") as box:
+    with gr.Accordion("Settings", open=CLOSED, elem_id=f"{place}-settings") as box:
         note = static_html(note_html(spec), f"{place}-settings-note")
         with gr.Row(elem_id=f"{place}-settings-fields"):
             fields = tuple(
