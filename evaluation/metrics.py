@@ -1,15 +1,28 @@
-"""Metrics: answers in, one value per item out; None means that it cannot be scored, and is never zero."""
+"""Metrics: answers in, one value per item out; None means that it cannot be scored, and is never zero.
+
+METRICS is the table of all of them. Each is loaded when it is asked for, so that only those that need torch load it.
+"""
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.metric_table import METRICS, MetricInfo
+from medchat.errors import NotFound
 from medchat.formats import FORMATS
+from medchat.knowledge import Knowledge
 from medchat.prompts import case_text
 from medchat.recognition import Grounding
 from medchat.records import Example
+
+__all__ = ["METRICS", "Answer", "Metric", "MetricInfo", "Tools", "metrics"]
 
 Values = list[float | None]
 
@@ -27,12 +40,26 @@ _HEDGED = re.compile(r"\b(?:but|although|though|however|yet)\b")  # "I don't kno
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answered, parsed. answer_format: a name of formats.FORMATS, "" for a source without any."""
+    """What a model answered, parsed. answer_format: a name of formats.FORMATS, "" for a source without any.
+
+    option_logprobs: of each option's letter, None where they were not asked for. shuffled_choices: the letter of the
+    original option that was chosen under each shuffle of the options, None for none. Times, tokens and price
+    (US dollars) are None where they are not known.
+    """
 
     solution: str
     reasoning: str = ""
     complete: bool = True
     answer_format: str = ""
+    raw: str = ""
+    finish_reason: str = ""
+    option_logprobs: Mapping[str, float] | None = None
+    shuffled_choices: tuple[str | None, ...] = ()
+    ttft_ms: float | None = None
+    total_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    price: float | None = None
 
 
 class FindsUnsupported(Protocol):
@@ -51,7 +78,65 @@ class FindsUnsupported(Protocol):
         ...
 
 
+class Embeds(Protocol):
+    """What makes vectors of texts: an embed.Embedder."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, width), each row of unit length."""
+        ...
+
+
 Metric = Callable[[Sequence[Example], Sequence[Answer | None]], Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What metrics look things up with.
+
+    embedder: gives what makes vectors; None for the one that all of the process share. judge: an evaluation.judge.Judge
+    where one was chosen; metrics that need it give None without it. models_dir: where models of the Hub are.
+    """
+
+    grounder: FindsUnsupported
+    knowledge: Knowledge
+    embedder: Callable[[], Embeds] | None = None
+    judge: Any = None
+    models_dir: Path | None = None
+
+
+def metrics(names: Iterable[str], tools: Tools) -> dict[str, Metric]:
+    """The metrics of these names, in their order. Raises NotFound for a name that is not in METRICS."""
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        if name not in METRICS:
+            raise NotFound(f"There is no metric {name!r}; choose from: {', '.join(sorted(METRICS))}.")
+        module, _, function = METRICS[name].load.partition(":")
+        found = getattr(import_module(module), function)
+        chosen[name] = found(tools) if METRICS[name].takes_tools else found
+    return chosen
+
+
+def per_answer(score: Callable[[Example, Answer], float | None]) -> Metric:
+    """The metric that scores each answer by itself; None where there is none."""
+
+    def metric(examples: Sequence[Example], answers: Sequence[Answer | None]) -> Values:
+        return [
+            None if answer is None else score(example, answer)
+            for example, answer in zip(examples, answers, strict=True)
+        ]
+
+    return metric
+
+
+def references_of(example: Example) -> tuple[str, ...]:
+    """The texts that are right: the reference and the accepted forms, blank ones left out; none without a reference.
+
+    The text of the option where the reference is its letter.
+    """
+    if example.answer is None:
+        return ()
+    reference = (example.options or {}).get(example.answer.strip(), example.answer)
+    return tuple(dict.fromkeys(text for text in (reference, *example.accepted) if text.strip()))
 
 
 def exact(examples: Sequence[Example], answers: Sequence[Answer | None]) -> Values:
@@ -100,9 +185,29 @@ def supported_by(grounder: FindsUnsupported) -> Metric:
     return supported
 
 
-def metrics(grounder: FindsUnsupported) -> Mapping[str, Metric]:
-    """Every metric by its name."""
-    return {"exact": exact, "abstained": abstained, "format_ok": format_ok, "supported": supported_by(grounder)}
+def supported(tools: Tools) -> Metric:
+    """supported_by the tools' grounder."""
+    return supported_by(tools.grounder)
+
+
+def _known(name: str) -> Metric:
+    def read(_: Example, answer: Answer) -> float | None:
+        value = getattr(answer, name)
+        return None if value is None else float(value)
+
+    return per_answer(read)
+
+
+ttft_ms = _known("ttft_ms")
+total_ms = _known("total_ms")
+prompt_tokens = _known("prompt_tokens")
+completion_tokens = _known("completion_tokens")
+price = _known("price")
+
+
+def tokens_per_s(examples: Sequence[Example], answers: Sequence[Answer | None]) -> Values:
+    """Tokens a second after the first one; None where times or tokens are not known, or one token is all."""
+    return per_answer(lambda _, answer: _tokens_per_s(answer))(examples, answers)
 
 
 def group_of(example: Example) -> str:
@@ -140,3 +245,11 @@ def _keeps_format(answer: Answer) -> bool:
 def _supported_share(grounder: FindsUnsupported, reasoning: str, case: str) -> float | None:
     n_cited = 0 if grounder.ground(case).outside else len(grounder.cited(reasoning))
     return 1 - len(grounder.unsupported(reasoning, case)) / n_cited if n_cited else None
+
+
+def _tokens_per_s(answer: Answer) -> float | None:
+    if answer.total_ms is None or answer.ttft_ms is None or answer.completion_tokens is None:
+        return None
+    took_ms = answer.total_ms - answer.ttft_ms
+    n = answer.completion_tokens - 1
+    return 1000 * n / took_ms if took_ms > 0 and n > 0 else None

@@ -8,18 +8,23 @@ import re
 from collections.abc import Iterable
 
 _BEFORE = re.compile(
-    r"\b(?:no (?:\w+ )?(?:history|evidence|signs?|complaints?|symptoms?) of|no|nor|never had|never|without|"
+    r"\b(?:no (?:\w+ )?(?:history|evidence|signs?|complaints?|symptoms?) of|no(?! doubt)|neither|nor|never had|never|"
+    r"without|nothing to suggest|rather than|"
     r"denie[sd]|deny|denying|negative for|absence of|free of|ruled out|rules out|"
     r"not (?:had|have|having|been|got|getting|any|complaining of|associated with)|"
     r"(?:do|does|did|has|have|had|is|are|was|were)(?: not|n'?t) (?:have|had|been|get|got|feel|felt|any|notice|noticed|"
     r"seen|raised|elevated|swollen|tender|breathless|jaundiced|present)|"
+    r"(?:do|does|did)(?: not|n't) (?:suggest|indicate|show|reveal|demonstrate|support|confirm|cause|explain|point to)|"
+    r"not (?:consistent|compatible) with|not (?:suggestive|indicative|typical|a (?:case|sign)) of|"
+    r"not (?:due to|caused by|because of)|(?:(?<=, )|(?<=\band ))not(?! (?:only|just|to|as|so|very|always|yet)\b)|"
+    r"(?:cannot|can't|can not|could not|couldn't) be|"
     r"(?:is|are|was|were)(?: not|n't)(?! (?:able|sleeping|eating|right|well|himself|herself|myself|getting))|"
     r"lacks?|lacking|unremarkable for|normal)\b",
     re.IGNORECASE,
 )
 _AFTER = re.compile(
     r"\b(?:(?:is|are|was|were|all|both|came back)? ?(?:absent|negative|ruled out|excluded|unremarkable|"
-    r"within normal limits|normal|not present|not raised|not elevated|not seen)|none|nil)\b",
+    r"(?:very |highly )?unlikely|within normal limits|normal|not present|not raised|not elevated|not seen)|none|nil)\b",
     re.IGNORECASE,
 )
 _END = re.compile(
@@ -37,6 +42,7 @@ _REACH = 120  # characters that a cue behind its finding denies at most
 
 def negated_spans(text: str) -> list[tuple[int, int]]:
     """Start and end of each denied stretch, the cue included, in order."""
+    text = text.replace("\u2019", "'")
     spans: list[tuple[int, int]] = []
     for cue in _BEFORE.finditer(text):
         end = _END.search(text, cue.end())
@@ -46,6 +52,12 @@ def negated_spans(text: str) -> list[tuple[int, int]]:
         begin = cue.start() - len(before) + max((m.end() for m in _BEGIN.finditer(before)), default=0)
         spans.append((begin, cue.end()))
     return sorted(spans)
+
+
+def after_cue(text: str) -> str | None:
+    """What a short text denies when it begins with a cue: "no chest pain" gives "chest pain"; None for any other."""
+    cue = _BEFORE.match(text.strip().replace("\u2019", "'"))
+    return text.strip()[cue.end() :].strip() or None if cue else None
 
 
 def without(text: str, spans: Iterable[tuple[int, int]]) -> str:

@@ -6,16 +6,21 @@ import pytest
 
 from evaluation.metrics import (
     DONT_KNOW,
+    METRICS,
     Answer,
+    Tools,
     abstained,
     exact,
     format_ok,
     group_of,
     metrics,
+    references_of,
     says_dont_know,
     supported_by,
 )
 from evaluation.stats import share, wilson
+from medchat.errors import NotFound
+from medchat.knowledge import Knowledge
 from medchat.recognition import Grounding
 from medchat.records import Example
 
@@ -138,9 +143,57 @@ def test_support_is_the_share_of_cited_findings_that_stand_in_context_or_questio
     assert supported([in_context], [Answer("gout", "1. The red toe.")]) == [1.0]
 
 
+TOOLS = Tools(Finder(), Knowledge({}, {}, ""))
+
+
+def test_metrics_are_found_by_name_in_the_order_asked() -> None:
+    assert list(metrics(("format_ok", "exact"), TOOLS)) == ["format_ok", "exact"]
+    with pytest.raises(NotFound, match=r"There is no metric 'accuracy'; choose from: .*exact"):
+        metrics(("accuracy",), TOOLS)
+
+
+@pytest.mark.parametrize("name", [name for name, info in METRICS.items() if not info.torch])
+def test_every_metric_without_torch_scores_items_and_leaves_what_has_no_answer(name: str) -> None:
+    choice = Example("Which?", "A", options={"A": "gout", "B": "sepsis"})
+    calculation = Example("What is the mean pressure?", "93.3", kind="calc", unit="mmHg")
+    examples = [GOUT, choice, calculation, FREE]
+    answers = [*solved("gout", "A", "93.3 mmHg"), None]
+    values = metrics((name,), TOOLS)[name](examples, answers)
+    assert len(values) == 4
+    assert values[3] is None
+    assert all(value is None or isinstance(value, float) for value in values)
+
+
+def test_the_names_and_titles_of_metrics_are_their_own() -> None:
+    assert all(name == info.name for name, info in METRICS.items())
+    assert len({info.title for info in METRICS.values()}) == len(METRICS)
+
+
+def test_the_references_are_the_answer_and_its_accepted_forms() -> None:
+    assert references_of(Example("Q?", "gout", accepted=("podagra", " ", "gout"))) == ("gout", "podagra")
+    assert references_of(Example("Q?", "B", options={"A": "sepsis", "B": "gout"})) == ("gout",)
+    assert references_of(Example("Q?", None, accepted=("gout",))) == ()
+
+
+def test_speed_and_price_are_those_of_the_answer() -> None:
+    timed = Answer("gout", ttft_ms=200, total_ms=1200, prompt_tokens=40, completion_tokens=51, price=0.002)
+    untimed = Answer("gout", completion_tokens=1)
+    names = ("ttft_ms", "total_ms", "tokens_per_s", "prompt_tokens", "completion_tokens", "price")
+    values = {name: metric([GOUT] * 3, [timed, untimed, None]) for name, metric in metrics(names, TOOLS).items()}
+    assert values == {
+        "ttft_ms": [200, None, None],
+        "total_ms": [1200, None, None],
+        "tokens_per_s": [50, None, None],  # 50 tokens after the first, in 1 s
+        "prompt_tokens": [40, None, None],
+        "completion_tokens": [51, 1, None],
+        "price": [0.002, None, None],
+    }
+
+
 def test_every_metric_gives_one_value_per_item() -> None:
     examples, answers = [GOUT, ODD, FREE], [*solved("gout", DONT_KNOW), None]
-    values = {name: metric(examples, answers) for name, metric in metrics(Finder()).items()}
+    names = ("exact", "abstained", "format_ok", "supported")
+    values = {name: metric(examples, answers) for name, metric in metrics(names, TOOLS).items()}
     assert values == {
         "exact": [1.0, 1.0, None],
         "abstained": [0.0, 1.0, None],
