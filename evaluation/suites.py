@@ -1,66 +1,286 @@
-"""Evaluation suites: JSONL files of Examples, by name or by path."""
+"""Evaluation suites: what is asked, how, and what is scored; by name, or from files of Examples or benchmarks."""
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
 
+from evaluation.benchmarks import BENCHMARKS, read_benchmark
+from evaluation.suite_examples import Examples, Placed, example_lines, survey
+from evaluation.suite_files import SuiteFile, read_suite_file, template_of
+from evaluation.templates import TEMPLATES, Template, fill
 from medchat.errors import InvalidInput, NotFound
-from medchat.records import Example
+from medchat.records import Example, Sampling
 from medchat.settings import ASSETS
 
 SUITES = ASSETS / "suites"
+HUB = "hub"  # what NAME=PATH takes instead of a path
+Family = Literal["bundled", "benchmark", "own"]
+
+# What a file of examples is scored by: by the kinds that are in it.
+OWN_METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType({
+    "": ("exact", "abstained", "format_ok", "supported"),
+    "mcq": ("mcq_generated", "mcq_loglikelihood"),
+    "calc": ("calc_correct",),
+    "diagnosis": ("diagnosis", "diagnosis_strict"),
+    "free": ("key_term_f1", "rouge_l", "bleu", "unsafe_advice", "unverified_citations"),
+})  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9][\w-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A figure that somebody states for a metric, shown beside the result. who: whose it is; note: of what."""
+
+    metric: str
+    value: str | float
+    who: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Examples in the order of their file, each with an id of its own."""
+    """Examples with the way they are asked and scored.
+
+    family: "own" is a user's own questions, reported apart from the benchmarks.
+    sampling: None leaves each model its own. pass_line: metric and share. shuffles: how often each multiple-choice
+    question is asked again with its options in another order. groups: what results are shown by, see groups_of.
+    digest: SHA-256 of the examples and of what decides the answers and scores. skipped: records of a file that gave no
+    example, by reason; notes: lines about them for people.
+    """
 
     name: str
-    examples: tuple[Example, ...]
+    title: str
+    about: str
+    family: Family
+    licence: str
+    template: Template
+    sampling: Sampling | None
+    metrics: tuple[str, ...]
+    references: tuple[Reference, ...]
+    pass_line: tuple[str, float] | None
+    shuffles: int
+    groups: tuple[str, ...]
+    examples: Examples
+    examples_digest: str
+    skipped: Mapping[str, int]
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """The number of examples."""
+        return len(self.examples)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the examples, template, sampling, metrics and number of shuffles."""
+        settings = {
+            "template": asdict(self.template),
+            "sampling": asdict(self.sampling) if self.sampling else None,
+            "metrics": self.metrics,
+            "shuffles": self.shuffles,
+            "examples": self.examples_digest,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    def passed(self, low: float | None) -> bool | None:
+        """Whether the interval whose lower end is `low` lies above the pass line; None without either."""
+        return None if self.pass_line is None or low is None else low >= self.pass_line[1]
 
 
-def load_suite(name: str, limit: int | None = None, folder: Path = SUITES) -> Suite:
-    """The suite of this name in `folder`, or the JSONL file at this path; at most `limit` examples.
+@dataclass(frozen=True, slots=True)
+class SuiteInfo:
+    """A suite in a list. n: None where it would have to be counted. missing: what to do before it can be run, or ""."""
 
-    An example without an id gets its question_id. Raises NotFound when there is no such suite or file,
-    InvalidInput with file and line when it cannot be used.
+    name: str
+    title: str
+    about: str
+    family: Family
+    licence: str
+    n: int | None
+    on_hub: bool
+    missing: str
+
+
+def load_suite(name: str, limit: int | None = None, folder: Path = SUITES, data_dir: Path | None = None) -> Suite:
+    """The suite, every example of it checked; at most its first `limit` examples.
+
+    name: that of a suite of MedChat, or of one of the user's in suites/ of the data folder; FILE.jsonl or FILE.csv, a
+    user's own Examples; NAME=PATH, a benchmark with its own files (or the folder of them); NAME=hub, a benchmark from
+    the Hugging Face Hub, kept in the data folder. A benchmark's NAME alone reads suites/NAME in the data folder.
+    Raises NotFound when there is no such suite or file, InvalidInput with file and line when it cannot be used, and
+    DownloadFailed when the Hub cannot be read.
     """
-    path = _find(name, folder)
-    examples: list[Example] = []
-    line_of: dict[str, int] = {}
-    number = 0
+    known = _suite_paths(folder, data_dir)
+    given, equals, source = name.partition("=")
+    if equals and _NAME.fullmatch(given):
+        return _benchmark(_known_file(given, known), source, limit, data_dir)
+    path = Path(name)
+    if path.suffix in (".jsonl", ".csv") or len(path.parts) > 1:
+        if not path.is_file():
+            raise NotFound(f"There is no file {name}.")
+        return _own(path, limit)
+    if name in known and known[name].suffix == ".jsonl":
+        return _own(known[name], limit)
+    file = _known_file(name, known)
+    if file.examples:
+        return _suite(file, partial(example_lines, known[name].parent / file.examples), limit, strict=True)
+    return _benchmark(file, "", limit, data_dir)
+
+
+def suite_names(folder: Path = SUITES, data_dir: Path | None = None) -> list[str]:
+    """Names of the suites that come with MedChat, and of those in the data folder."""
+    return sorted(_suite_paths(folder, data_dir))
+
+
+def suites(folder: Path = SUITES, data_dir: Path | None = None) -> list[SuiteInfo]:
+    """Every suite, without reading its examples: those that come with it, then benchmarks, then the user's own.
+
+    What is wrong with a suite's file stands in its `missing`.
+    """
+    infos = [_info(path, data_dir) for path in _suite_paths(folder, data_dir).values()]
+    families = ("bundled", "benchmark", "own")
+    return sorted(infos, key=lambda info: (families.index(info.family), info.name))
+
+
+def question_text(suite: Suite, example: Example) -> tuple[str, str]:
+    """Question and context as the suite's template puts them; of a raw template the whole prompt, and no context."""
+    return fill(suite.template, example)
+
+
+def with_template(suite: Suite, name: str) -> Suite:
+    """The suite asked with another template. Raises NotFound when there is no such template."""
+    if name not in TEMPLATES:
+        raise NotFound(f"There is no template {name!r}; choose one of: {', '.join(TEMPLATES)}.")
+    return replace(suite, template=TEMPLATES[name])
+
+
+def groups_of(suite: Suite, example: Example) -> dict[str, str]:
+    """Group -> the example's value: its kind, source or split, whether it is about something known, or out of meta."""
+    values: dict[str, str] = {}
+    for group in suite.groups:
+        if group in ("kind", "source", "split"):
+            value = getattr(example, group)
+        elif group == "knowledge":
+            value = ("unknown" if example.meta["condition"] is None else "known") if "condition" in example.meta else ""
+        else:
+            value = example.meta.get(group)
+        if value not in (None, "", [], {}):
+            values[group] = str(value)
+    return values
+
+
+def _suite_paths(folder: Path, data_dir: Path | None) -> dict[str, Path]:
+    """Name -> file of each suite: its .yaml, or a .jsonl without one."""
+    paths: dict[str, Path] = {}
+    for place in (folder, *([data_dir / "suites"] if data_dir else [])):
+        files = {path.stem: path for suffix in (".jsonl", ".yaml") for path in sorted(place.glob(f"*{suffix}"))}
+        paths |= {name: path for name, path in files.items() if name not in paths}
+    return paths
+
+
+def _known_file(name: str, known: Mapping[str, Path]) -> SuiteFile:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise NotFound(
+            f"There is no suite {name!r};{hint} choose a .jsonl file or one of: {', '.join(sorted(known)) or 'none'}."
+        )
+    return read_suite_file(known[name])
+
+
+def _own(path: Path, limit: int | None) -> Suite:
+    """A user's own examples: asked plainly, or as multiple choice where they have options."""
+    read = partial(example_lines, path)
+    found = survey(read, limit, strict=True)
+    if not found.n:
+        raise InvalidInput(f"{path.name} has no examples; put one JSON object with question and answer in each line.")
+    metrics = [name for kind, names in OWN_METRICS.items() if not kind or kind in found.kinds for name in names]
+    return Suite(
+        name=path.stem, title=path.stem, about="Examples of your own.", family="own", licence="",
+        template=TEMPLATES["plain"], sampling=None, metrics=tuple(metrics), references=(), pass_line=None, shuffles=0,
+        groups=("kind", "knowledge", "specialty"), examples=Examples(read, strict=True, n=found.n),
+        examples_digest=found.digest, skipped=found.skipped, notes=found.notes,
+    )  # fmt: skip
+
+
+def _benchmark(file: SuiteFile, source: str, limit: int | None, data_dir: Path | None) -> Suite:
+    """source: a path, "hub", or "" for the files in the data folder."""
+    if not file.benchmark:
+        raise InvalidInput(f"{file.name} has its own examples; leave out what stands after its name.")
+    benchmark = BENCHMARKS[file.benchmark]
+    if source == HUB:
+        path = _hub_path(file, limit, data_dir)
+    elif source:
+        path = Path(source).expanduser()
+    else:
+        missing = _missing(file, data_dir)
+        if missing:
+            raise NotFound(f"{file.title} does not come with MedChat. {missing}")
+        path = (data_dir or Path()) / "suites" / file.name
+    return _suite(file, partial(read_benchmark, benchmark, path), limit, strict=False)
+
+
+def _hub_path(file: SuiteFile, limit: int | None, data_dir: Path | None) -> Path:
+    from evaluation.hub_rows import kept_rows
+
+    if not file.hub:
+        raise InvalidInput(f"{file.title} is not on the Hub in a form that can be read; {_how(file)}")
+    if data_dir is None:
+        raise InvalidInput("Rows from the Hub are kept in the data folder; name one.")
+    return kept_rows(file.name, file.hub, data_dir / "cache" / "suites", limit)
+
+
+def _suite(file: SuiteFile, read: Callable[[], Iterator[Placed]], limit: int | None, *, strict: bool) -> Suite:
+    found = survey(read, limit, strict=strict)
+    if not found.n:
+        raise InvalidInput(" ".join([f"No example for {file.name} could be read.", *found.notes]))
+    return Suite(
+        name=file.name, title=file.title, about=file.about, family=file.family, licence=file.licence,
+        template=template_of(file), sampling=Sampling(**file.sampling.model_dump()) if file.sampling else None,
+        metrics=tuple(file.metrics),
+        references=tuple(Reference(r.metric, r.value, r.who, r.note) for r in file.references),
+        pass_line=(file.pass_line.metric, file.pass_line.share) if file.pass_line else None,
+        shuffles=file.shuffles, groups=tuple(file.groups), examples=Examples(read, strict=strict, n=found.n),
+        examples_digest=found.digest, skipped=found.skipped, notes=found.notes,
+    )  # fmt: skip
+
+
+def _info(path: Path, data_dir: Path | None) -> SuiteInfo:
+    if path.suffix == ".jsonl":
+        return SuiteInfo(path.stem, path.stem, "Examples of your own.", "own", "", _n_lines(path), False, "")
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip() or (limit is not None and len(examples) >= limit):
-                    continue
-                where = f"{path.name}, line {number}"
-                example = Example.from_json(line, where)
-                example = replace(example, id=example.id or example.question_id)
-                if example.id in line_of:
-                    raise InvalidInput(f"{where}: the id {example.id!r} is already in line {line_of[example.id]}.")
-                line_of[example.id] = number
-                examples.append(example)
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path.name}, after line {number}: this is not UTF-8 text.") from error
+        file = read_suite_file(path)
+        n = _n_lines(path.parent / file.examples) if file.examples else None
+    except InvalidInput as fault:
+        return SuiteInfo(path.stem, path.stem, "", "own", "", None, False, str(fault))
+    missing = _missing(file, data_dir) if file.benchmark else ""
+    return SuiteInfo(file.name, file.title, file.about, file.family, file.licence, n, file.hub is not None, missing)
+
+
+def _missing(file: SuiteFile, data_dir: Path | None) -> str:
+    """What has to be done before a benchmark can be run, "" where its files are in the data folder."""
+    return "" if data_dir and (data_dir / "suites" / file.name).exists() else _how(file)
+
+
+def _how(file: SuiteFile) -> str:
+    home = BENCHMARKS[file.benchmark or ""].home
+    hub = f", or fetch it with {file.name}={HUB}" if file.hub else ""
+    return (
+        f"Get its files from {home} and name them as {file.name}=PATH, or put them into suites/{file.name} of the "
+        f"data folder{hub}."
+    )
+
+
+def _n_lines(path: Path) -> int:
+    try:
+        with path.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
     except OSError as error:
         raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
-    if not examples:
-        raise InvalidInput(f"{path.name} has no examples; put one JSON object with question and answer in each line.")
-    return Suite(path.stem, tuple(examples))
-
-
-def suite_names(folder: Path = SUITES) -> list[str]:
-    """Names of the suites that come with MedChat."""
-    return sorted(path.stem for path in folder.glob("*.jsonl"))
-
-
-def _find(name: str, folder: Path) -> Path:
-    path = Path(name)
-    if path.suffix == ".jsonl" or len(path.parts) > 1:
-        if not path.exists():
-            raise NotFound(f"There is no file {name}.")
-        return path
-    if name not in suite_names(folder):
-        known = ", ".join(suite_names(folder)) or "none"
-        raise NotFound(f"There is no suite {name!r}; choose a .jsonl file or one of: {known}.")
-    return folder / f"{name}.jsonl"
