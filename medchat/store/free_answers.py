@@ -76,7 +76,9 @@ def _uploaded(session: Session, owner: str, row: UploadedRow, origin: str) -> An
     name = " ".join(row.model_name.split()) or UNKNOWN
     model_id = f"uploaded:{name}"
     if session.get(Model, model_id) is None:
-        session.add(Model(id=model_id, name=name, base="", revision="", adapter_hash="", format="plain"))
+        session.add(
+            Model(id=model_id, name=name, base="", revision="", adapter_hash="", format="plain", recipe="", run_id="")
+        )
         session.flush()
     values = {
         **asked(owner, row.context, row.question, model_id, origin, row.save_key),
