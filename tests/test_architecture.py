@@ -18,17 +18,27 @@ PLAIN = (
     "medchat.knowledge", "medchat.recognition", "medchat.grounding", "medchat.grounding_fit", "medchat.fragments",
     "medchat.negation", "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine",
     "medchat.models_file", "medchat.rubrics", "medchat.rubric_files", "medchat.uploads", "medchat.masking",
-    "medchat.word_diff",
+    "medchat.word_diff", "medchat.yaml_lines", "medchat.processes", "medchat.run_files", "medchat.run_state",
+    "medchat.rundir",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
 SERVICES = (
     "medchat.live", "medchat.turns", "medchat.writing", "medchat.chat", "medchat.conversation_file", "medchat.hub",
     "medchat.hub_worker", "medchat.own_models", "medchat.asked_models", "medchat.pacing", "medchat.paced_answer",
     "medchat.panel", "medchat.panel_views", "medchat.rating", "medchat.rating_form", "medchat.studies",
-    "medchat.accounts",
+    "medchat.accounts", "medchat.job_files", "medchat.job_keeper", "medchat.jobs", "medchat.intake", "medchat.lineage",
 )  # fmt: skip
 ROOF = ("medchat.ui", "medchat.ui.*")
 LIBRARY = (*GROUND, *PLAIN, *STORE, *SERVICES, "medchat.backends", "medchat.backends.*")
+
+# Of evaluation what scores an answer, reads questions and counts: training and its rewards use the same.
+SCORING = (
+    "evaluation.metric*", "evaluation.similarity", "evaluation.terms", "evaluation.vocabulary", "evaluation.spelling",
+    "evaluation.reasoning", "evaluation.diagnosis", "evaluation.condition_groups", "evaluation.choice*",
+    "evaluation.quantit*", "evaluation.units", "evaluation.calculators", "evaluation.safety*", "evaluation.unsafe",
+    "evaluation.citations", "evaluation.embed", "evaluation.judge*", "evaluation.suite*", "evaluation.templates",
+    "evaluation.benchmark*", "evaluation.stats", "evaluation.agreement",
+)  # fmt: skip
 
 # Module, or pattern of modules: what of the project it may import. The first row that fits holds.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -54,20 +64,20 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(SERVICES, LIBRARY),
     "medchat.models_command": LIBRARY,
     "medchat.users_command": LIBRARY,
-    "medchat.__main__": (*LIBRARY, "medchat.models_command", "medchat.users_command"),
+    "medchat.jobs_command": LIBRARY,
+    "medchat.__main__": (*LIBRARY, "medchat.*_command"),
     "medchat.*sign_in*": (*LIBRARY, "medchat.*sign_in*"),
     **dict.fromkeys(ROOF, (*LIBRARY, *ROOF, "train.*", "evaluation.*")),  # of the last two only what needs no torch
-    "medchat.server": (*LIBRARY, *ROOF, "medchat.sign_in"),
+    "medchat.server": (*LIBRARY, *ROOF, "medchat.sign_in", "train.launch"),
     "app": (*LIBRARY, "medchat.server", *ROOF),
     "evaluation*": (*LIBRARY, "evaluation*"),
-    "train*": (
-        *LIBRARY, "train*", "evaluation", "evaluation.metrics", "evaluation.terms", "evaluation.safety",
-        "evaluation.embed", "evaluation.judge", "evaluation.suites", "evaluation.stats", "evaluation.agreement",
-    ),
+    "train*": (*LIBRARY, "train*", "evaluation", *SCORING),
 }  # fmt: skip
 
 TORCH_USERS = (
-    "medchat.backends.hf_*", "evaluation.embed", "train.modeling", "train.sft", "train.grpo", "train.dpo",
+    "medchat.backends.hf_*", "evaluation.embed", "train.modeling", "train.fitting", "train.callbacks",
+    "train.completions",
+    "train.sft", "train.grpo", "train.dpo",
     "train.export", "train.demo.*",
 )  # fmt: skip
 
