@@ -1,220 +1,294 @@
-"""Answers of models to the examples of a suite, scored: predictions.jsonl and summary.json."""
+"""A run: models asked the examples of suites, their answers scored and stored as they come.
+
+The folder is a run's (medchat.rundir). With one suite predictions.jsonl and summary.json lie in it, with several each
+suite has a folder of its own in it, called after the suite.
+"""
 
 import json
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
 
-from evaluation.metrics import DONT_KNOW, Answer, Metric, group_of
-from evaluation.stats import Estimate, share
-from medchat.backends import Backend
-from medchat.catalogue import ModelSpec
-from medchat.errors import InvalidInput
-from medchat.grounding import Grounder
-from medchat.live import LiveAnswer, Turn, check_question, checked_text, write_answer
-from medchat.prompts import case_text
+from evaluation.asking import Replies, Stopped, Task
+from evaluation.metrics import Metric
+from evaluation.predictions import (
+    Prediction,
+    PredictionFile,
+    prediction_files,
+    prediction_of,
+    read_predictions,
+)
+from evaluation.suites import Suite, groups_of
+from evaluation.summary import Summary, summaries
+from evaluation.whole_scores import is_whole, score_whole
+from medchat.errors import InvalidInput, ModelUnavailable
 from medchat.records import Example
-from medchat.turns import TurnView
+from medchat.run_files import write_whole, writing
+from medchat.rundir import RunWriter
 
-PROGRESS_EVERY_S = 5.0
+__all__ = ["Prediction", "Stopped", "prediction_files", "read_predictions", "run_suites"]
 
-Summary = Mapping[str, Mapping[str, Estimate]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What one model said to one example, and what it took."""
-
-    answer: Answer
-    raw: str
-    ttft_ms: float | None = None
-    total_ms: float | None = None
-    completion_tokens: int | None = None
+WINDOW = 256  # examples that are sorted by their length
+SCORED_AT_ONCE = 64
+SCORE_EVERY_S = 2.0  # what is answered is not kept in memory alone for longer
+LOOK_EVERY_S = 0.25  # for a request to stop
+REPORT_EVERY_S = 5.0
+SUMMARY = "summary.json"
 
 
-# What answers an example; None where it cannot read it.
-Answerer = Callable[[Example], Reply | None]
+class Asks(Protocol):
+    """Who asks a model: an asking.Asker."""
+
+    @property
+    def n_ahead(self) -> int:
+        """Tasks to have under way."""
+        ...
+
+    def tasks(self, examples: Sequence[Example]) -> Iterator[Task]:
+        """What there is to do for these examples."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """A line of predictions.jsonl. scores: metric -> value, None where it could not be scored."""
+@dataclass(frozen=True)
+class AskedSuite:
+    """A suite in a run. name: of its folder among others; metrics: what is scored, by name."""
+
+    suite: Suite
+    name: str
+    metrics: Mapping[str, Metric]
+
+
+@dataclass(frozen=True)
+class AskedModel:
+    """A model in a run. facts: what its results are tied to: model_id, base, revision, adapter_hash.
+
+    sampling: of the run on a suite. ask: makes what asks it the suite; stop, set, ends its answers.
+    """
 
     id: str
-    model: str
-    raw: str
-    reasoning: str
-    solution: str
-    complete: bool
-    scores: Mapping[str, float | None]
-    ttft_ms: float | None
-    total_ms: float | None
-    completion_tokens: int | None
+    facts: Mapping[str, str]
+    sampling: Callable[[Suite], Mapping[str, Any]]
+    ask: Callable[[AskedSuite, Event], Asks]
 
 
-class FittedGrounding:
-    """A Grounder that is there already, as live.GroundingSource."""
+@dataclass
+class _Progress:
+    """How far the run is. done and total count examples, over all models and suites."""
 
-    ready = True
+    writer: RunWriter
+    total: int
+    done: int = 0
+    asked: int = 0  # by this process
+    began: float = field(default_factory=time.monotonic)
+    reported_at: float = field(default_factory=time.monotonic)
 
-    def __init__(self, grounder: Grounder) -> None:
-        self._grounder = grounder
+    @property
+    def per_s(self) -> float:
+        return self.asked / max(1e-9, time.monotonic() - self.began)
 
-    def get(self, timeout_s: float | None = None) -> Grounder:
-        """The Grounder, at once."""
-        return self._grounder
+    @property
+    def left_s(self) -> float | None:
+        return (self.total - self.done) / self.per_s if self.asked else None
+
+    def add(self, n: int, step: int, steps: int, what: str) -> None:
+        """Note that n more are answered, in the log of the run and now and then on the terminal."""
+        self.done += n
+        self.asked += n
+        self.writer.record(step, answered=self.done, of=self.total, per_s=self.per_s, left_s=self.left_s)
+        moment = time.monotonic()
+        if step == steps or moment - self.reported_at > REPORT_EVERY_S:
+            left = "" if self.left_s is None else f", {_duration(self.left_s)} left"
+            print(f"{what}: {step} of {steps} answered, {self.per_s:.1f} a second{left}", file=sys.stderr, flush=True)
+            self.reported_at = moment
 
 
-def chat_answerer(spec: ModelSpec, backend: Backend, grounder: Grounder, max_auto_continues: int) -> Answerer:
-    """Answers as the chat does: recognised, rendered, streamed, parsed and continued by the same code.
+def run_suites(
+    models: Sequence[AskedModel], suites: Sequence[AskedSuite], writer: RunWriter, folder: Path
+) -> dict[str, Summary] | None:
+    """Ask every model every suite and write what comes of it; the summaries by suite, None when asked to stop.
 
-    It may be called from many threads at once: the backend decodes their answers together.
+    Examples that have a prediction in the folder already are not asked again. Raises ModelUnavailable when a model
+    cannot be loaded or breaks down, RunError when nothing can be written; what was answered is kept.
     """
-    grounding = FittedGrounding(grounder)
-
-    def answer(example: Example) -> Reply | None:
-        question, context = checked_text(example.question), checked_text(example.context)
-        live = LiveAnswer(TurnView("", 0, question, context, spec.id), spec.answer_format)
-        turn = Turn(spec, spec.sampling, question, context)
-        try:
-            check_question(question, context)
-            for _ in write_answer(live, turn, backend, grounding, max_auto_continues):
-                pass
-        except InvalidInput:  # it does not fit into the model
-            return None
-        live.claim_end("cut" if live.is_cut() else "done")
-        view = live.publish_end()
-        parsed = Answer(view.solution, view.reasoning, view.complete, spec.answer_format)
-        return Reply(parsed, live.raw, view.ttft_ms, view.total_ms, view.completion_tokens)
-
-    return answer
-
-
-def grounding_answerer(grounder: Grounder) -> Answerer:
-    """Answers with the nearest condition, or that the case is outside: the classifier without a model.
-
-    It cannot answer anything but what the diagnosis is.
-    """
-
-    def answer(example: Example) -> Reply | None:
-        if example.kind != "diagnosis":
-            return None
-        began = time.monotonic()
-        found = grounder.ground(case_text(example.question, example.context))
-        solution = DONT_KNOW if found.outside else found.asked_about or found.near[0].name
-        return Reply(Answer(solution), solution, total_ms=(time.monotonic() - began) * 1000)
-
-    return answer
-
-
-def predict(
-    model: str,
-    answerer: Answerer,
-    examples: Sequence[Example],
-    metrics: Mapping[str, Metric],
-    *,
-    at_once: int,
-    report: Callable[[str], None],
-) -> list[Prediction]:
-    """The model's predictions, in the order of the examples; `at_once` of them are asked at any time.
-
-    Raises ModelUnavailable when the model cannot be loaded or breaks down.
-    """
-    pool = ThreadPoolExecutor(at_once)
+    folders = {asked.name: folder if len(suites) == 1 else folder / asked.name for asked in suites}
+    answered = {name: _answered(path) for name, path in folders.items()}
+    total = len(models) * sum(asked.suite.n for asked in suites)
+    progress = _Progress(writer, total, sum(len(ids) for its in answered.values() for ids in its.values()))
     try:
-        replies = list(_reported(model, pool.map(answerer, examples), len(examples), report))
+        for model in models:
+            for asked in suites:
+                known = answered[asked.name].pop(model.id, set())
+                writer.stage(f"{model.id} on {asked.name}", asked.suite.n)
+                with PredictionFile(folders[asked.name]) as file:
+                    if not _run_one(model, asked, known, file, progress):
+                        return None
+    except ModelUnavailable:
+        _summarise(suites, folders)  # what the others answered
+        raise
+    found = _summarise(suites, folders)
+    writer.result({"kind": "evaluation", "evaluations": _evaluations(models, suites, found)})
+    return found
+
+
+def _run_one(model: AskedModel, asked: AskedSuite, known: set[str], file: PredictionFile, progress: _Progress) -> bool:
+    """Whether all of one suite is answered; False when asked to stop."""
+    what, n_done, stop = f"{model.id} on {asked.name}", len(known), Event()
+    asker = model.ask(asked, stop)
+    replies: Replies = []
+    scored_at = time.monotonic()
+
+    def keep() -> None:
+        nonlocal n_done, scored_at
+        batch = replies.copy()
+        replies.clear()
+        if batch:
+            file.add(_scored(model.id, asked, batch))
+            n_done += len(batch)
+            progress.add(len(batch), n_done, asked.suite.n, what)
+        scored_at = time.monotonic()
+
+    windows = _windows(example for example in asked.suite.examples if example.id not in known)
+    tasks = (task for window in windows for task in asker.tasks(window))
+    with _results(tasks, asker.n_ahead, stop) as results:
+        try:
+            for found in results:
+                replies += found
+                if len(replies) >= SCORED_AT_ONCE or time.monotonic() - scored_at > SCORE_EVERY_S:
+                    keep()
+                if progress.writer.stop_requested():
+                    return False
+        finally:
+            keep()
+    return True
+
+
+def _windows(examples: Iterator[Example]) -> Iterator[list[Example]]:
+    while window := list(islice(examples, WINDOW)):
+        yield window
+
+
+@contextmanager
+def _results(tasks: Iterator[Task], n_ahead: int, stop: Event) -> Iterator[Iterator[Replies]]:
+    """What the tasks give as they end, n_ahead of them under way; nothing now and then, while none ends.
+
+    Leaving the block sets `stop` and waits for nobody.
+    """
+    pool = ThreadPoolExecutor(n_ahead, "asking")
+    running: deque[Future[Replies]] = deque()
+
+    def results() -> Iterator[Replies]:
+        while True:
+            running.extend(pool.submit(task) for task in islice(tasks, n_ahead - len(running)))
+            if not running:
+                return
+            ended = wait(running, LOOK_EVERY_S, FIRST_COMPLETED).done
+            for future in ended:
+                running.remove(future)
+            errors = [error for future in ended if (error := future.exception())]
+            yield [pair for future in ended if not future.exception() for pair in future.result()]
+            for error in errors:
+                raise error
+
+    try:
+        yield results()
     finally:
-        pool.shutdown(cancel_futures=True)
-    answers = [None if reply is None else reply.answer for reply in replies]
-    scores = {name: metric(examples, answers) for name, metric in metrics.items()}
+        stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _scored(model: str, asked: AskedSuite, replies: Replies) -> list[Prediction]:
+    examples = [example for example, _ in replies]
+    answers = [reply.answer for _, reply in replies]
+    nothing_yet = [None] * len(replies)
+    values = {
+        name: nothing_yet if is_whole(name) else metric(examples, answers) for name, metric in asked.metrics.items()
+    }
     return [
-        _prediction(model, example, reply, {name: values[i] for name, values in scores.items()})
-        for i, (example, reply) in enumerate(zip(examples, replies, strict=True))
+        prediction_of(
+            model, asked.name, example, reply.answer,
+            choice=reply.choice, scores={name: its[place] for name, its in values.items()},
+            groups=groups_of(asked.suite, example), fault=reply.fault,
+        )
+        for place, (example, reply) in enumerate(replies)
+    ]  # fmt: skip
+
+
+def _answered(folder: Path) -> dict[str, set[str]]:
+    """The ids of the examples that each model has a prediction for."""
+    ids: dict[str, set[str]] = {}
+    if prediction_files(folder) == [folder / "predictions.jsonl"]:
+        for prediction in read_predictions(folder):
+            ids.setdefault(prediction.model, set()).add(prediction.id)
+    return ids
+
+
+def _summarise(suites: Sequence[AskedSuite], folders: Mapping[str, Path]) -> dict[str, Summary]:
+    """The summary of each suite, which is also written into its folder."""
+    found: dict[str, Summary] = {}
+    for asked in suites:
+        name, folder = asked.name, folders[asked.name]
+        score_whole(folder, asked.suite.examples, asked.metrics)
+        found[name] = summaries(read_predictions(folder))
+        rows = {model: {metric: asdict(its) for metric, its in of.items()} for model, of in found[name].items()}
+        with writing():
+            write_whole(folder / SUMMARY, json.dumps(rows, indent=2) + "\n")
+    return found
+
+
+def _evaluations(
+    models: Sequence[AskedModel], suites: Sequence[AskedSuite], found: Mapping[str, Summary]
+) -> list[dict[str, Any]]:
+    """The rows of result.json."""
+    return [
+        {
+            **model.facts,
+            "suite": asked.name,
+            "suite_hash": asked.suite.digest,
+            "sampling": dict(model.sampling(asked.suite)),
+            "n": asked.suite.n,
+            "summary": {name: asdict(its) for name, its in found[asked.name].get(model.id, {}).items()},
+        }
+        for model in models
+        for asked in suites
     ]
 
 
-def summarise(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, Estimate]:
-    """One model's estimate of each metric over all examples.
-
-    Where examples say which condition they are about also over the known and the unknown ones, as
-    metric_known and metric_unknown.
-    """
-    summary: dict[str, Estimate] = {}
-    groups = [group_of(example) for example in examples]
-    for name in predictions[0].scores:
-        values = [prediction.scores[name] for prediction in predictions]
-        summary[name] = share(values)
-        for group in ("known", "unknown"):
-            if group in groups:
-                of_group = [value for value, its in zip(values, groups, strict=True) if its == group]
-                summary[f"{name}_{group}"] = share(of_group)
-    return summary
+def require_same(config: Mapping[str, Any], stored: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raises InvalidInput when a run of `stored` cannot be gone on with as `config`."""
+    plain = json.loads(json.dumps(config, default=str))
+    for key in keys:
+        if plain.get(key) != stored.get(key):
+            raise InvalidInput(
+                f"This folder holds a run with other settings: its {_difference(key, stored.get(key), plain.get(key))}."
+                " Give the same settings, or choose another folder."
+            )
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of the results where there is none. Raises InvalidInput when that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(f"{folder} cannot be a folder for the results: {error.strerror}.") from error
+def _difference(name: str, old: Any, new: Any) -> str:
+    """The first place where they differ, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = next(key for key in {**old, **new} if old.get(key) != new.get(key))
+        return _difference(f"{name} {key}", old.get(key), new.get(key))
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        place = next(place for place, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+        return _difference(f"{name} {place + 1}", old[place], new[place])
+    return f"{name} was {_short(old)} and is {_short(new)} now"
 
 
-def write_results(folder: Path, predictions: Sequence[Prediction], summary: Summary) -> None:
-    """predictions.jsonl and summary.json in the folder. Raises InvalidInput when they cannot be written."""
-    lines = [json.dumps(asdict(prediction), ensure_ascii=False) for prediction in predictions]
-    estimates = {
-        model: {name: asdict(estimate) for name, estimate in metrics.items()} for model, metrics in summary.items()
-    }
-    try:
-        _write(folder / "predictions.jsonl", "\n".join([*lines, ""]))
-        _write(folder / "summary.json", json.dumps(estimates, indent=2) + "\n")
-    except OSError as error:
-        raise InvalidInput(f"The results cannot be written to {folder}: {error.strerror}.") from error
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def table(summary: Summary) -> str:
-    """The summary in lines for a terminal."""
-    rows = [["model", "metric", "value", "95 % interval", "n", "unscored"]]
-    for model, metrics in summary.items():
-        rows += [[model, name, *_cells(estimate)] for name, estimate in metrics.items()]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def _cells(estimate: Estimate) -> list[str]:
-    value = "-" if estimate.value is None else f"{estimate.value:.3f}"
-    interval = "-" if estimate.low is None else f"{estimate.low:.3f} to {estimate.high:.3f}"
-    return [value, interval, str(estimate.n), str(estimate.n_unscored)]
-
-
-def _reported(
-    model: str, replies: Iterable[Reply | None], n: int, report: Callable[[str], None]
-) -> Iterable[Reply | None]:
-    """The replies as they come, with a line about their number now and then."""
-    began = reported_at = time.monotonic()
-    for count, reply in enumerate(replies, 1):
-        yield reply
-        moment = time.monotonic()
-        if count == n or moment - reported_at > PROGRESS_EVERY_S:
-            report(f"{model}: {count} of {n} answered, {count / (moment - began):.1f} a second")
-            reported_at = moment
-
-
-def _prediction(model: str, example: Example, reply: Reply | None, scores: Mapping[str, float | None]) -> Prediction:
-    reply = reply or Reply(Answer("", complete=False), "")
-    answer = reply.answer
-    return Prediction(
-        example.id, model, reply.raw, answer.reasoning, answer.solution, answer.complete, scores,
-        reply.ttft_ms, reply.total_ms, reply.completion_tokens,
-    )  # fmt: skip
-
-
-def _write(path: Path, text: str) -> None:
-    """A half-written file never takes the final name."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -383,17 +383,29 @@ def test_a_request_without_any_message_is_refused(models: Models, kind: str) -> 
 @pytest.mark.parametrize("kind", BYTES)
 def test_log_probabilities_of_options_multiply_along_their_tokens(models: Models, kind: str) -> None:
     backend = models.random(kind)
-    first, both = backend.loglikelihood(ask("hello"), ["a", "a" + "b" * 200])  # type: ignore[misc]
-    [rest] = backend.loglikelihood(ask("hello", prefill="a"), ["b" * 200])  # type: ignore[misc]
+    requests = [ask("hello"), ask("hello", prefill="a")]
+    (first, both), [rest] = backend.loglikelihoods(requests, [["a", "a" + "b" * 200], ["b" * 200]])  # type: ignore[misc]
     assert both == pytest.approx(first + rest, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", BYTES)
 def test_the_expected_continuation_is_nearly_certain(models: Models, kind: str) -> None:
-    likely, unlikely = models.chain(kind).loglikelihood(ask("x", prefill="H"), ["i!", "j"])  # type: ignore[misc]
+    [(likely, unlikely)] = models.chain(kind).loglikelihoods([ask("x", prefill="H")], [["i!", "j"]])  # type: ignore[misc]
     assert likely > -0.01
     assert unlikely < -5
 
 
+@pytest.mark.parametrize("kind", BYTES)
+def test_many_questions_are_compared_as_each_alone_and_what_does_not_fit_is_none(models: Models, kind: str) -> None:
+    backend = models.random(kind)
+    requests = [ask("hello " * (7 * number % 20)) for number in range(10)]
+    options = [["a", "b", "a longer one"] if number % 4 else ["a", "b"] for number in range(10)]
+    alone = [backend.loglikelihoods([one], [its])[0] for one, its in zip(requests, options, strict=True)]
+    far_too_long = ask("x" * 200_000)
+    *found, unread = backend.loglikelihoods([*requests, far_too_long], [*options, ["a"]])
+    assert found == [pytest.approx(its, abs=0.02) for its in alone]
+    assert unread is None
+
+
 def test_a_script_cannot_tell_log_probabilities() -> None:
-    assert ScriptedBackend(["x"]).loglikelihood(ask("hello"), ["a"]) is None
+    assert ScriptedBackend(["x"]).loglikelihoods([ask("hello")], [["a"]]) == [None]

@@ -187,7 +187,7 @@ def test_log_probabilities_are_those_of_transformers_itself(
             scores = torch.log_softmax(model(ids).logits[0, :-1], -1).gather(1, ids[0, 1:, None])[:, 0]
         expected.append(float(scores[len(tokenizer.encode(prompt)) - 1 :].sum()))
     backend = HfBackend(path, engine, precision="fp32")
-    assert backend.loglikelihood(ask(prompt, raw=True), options) == pytest.approx(expected, abs=1e-3)
+    assert backend.loglikelihoods([ask(prompt, raw=True)], [options]) == [pytest.approx(expected, abs=1e-3)]
     backend.close()
 
 

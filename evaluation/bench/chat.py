@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 from statistics import mean, median
 
+from evaluation.asking import FittedGrounding
 from evaluation.bench import Report, Row, at_least, at_most, free_port, serving
 from evaluation.bench.large_model import write_large_model
 from evaluation.bench.load import Asked, Asker, clients_at_once, mean_and_p95, tokens_per_s
 from evaluation.bench.page import Page
 from evaluation.bench.rivals import Bare, Direct, Prompt, Work, server
-from evaluation.run import FittedGrounding
 from evaluation.suites import load_suite
 from medchat.backends import Backends
 from medchat.catalogue import Catalogue, ModelSpec
@@ -65,7 +65,7 @@ def measure(model: str, settings: Settings, clients: int, seconds: int, *, large
             spec = replace(spec, id="large", path=path, sampling=Sampling(max_new_tokens=LARGE_NEW_TOKENS))
         else:
             spec = replace(spec, sampling=Sampling(max_new_tokens=spec.sampling.max_new_tokens))
-        examples = load_suite(SUITE).examples
+        examples = tuple(load_suite(SUITE).examples)
         work = Work(path, _prompts(spec, examples, grounder), spec.sampling.max_new_tokens,
                     min(spec.n_ctx, settings.n_ctx), settings.threads)  # fmt: skip
         with _chat(spec, settings, examples, grounder) as ask:

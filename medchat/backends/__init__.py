@@ -36,8 +36,12 @@ class Backend(Protocol):
         """
         ...
 
-    def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
-        """Natural-log probability of each option after the prompt; None where the model cannot say."""
+    def loglikelihoods(self, requests: Sequence[Request], options: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """Natural-log probability of each of its options after each prompt, computed together.
+
+        None for one that is empty or does not fit into the context, and for all where the model cannot say.
+        Raises ModelUnavailable.
+        """
         ...
 
     def count_tokens(self, request: Request) -> int:

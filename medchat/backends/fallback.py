@@ -40,9 +40,9 @@ class FallbackBackend:
             return
         yield from other.generate(requests)
 
-    def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
+    def loglikelihoods(self, requests: Sequence[Request], options: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """See Backend."""
-        return self._first_usable(lambda backend: backend.loglikelihood(request, options))
+        return self._first_usable(lambda backend: backend.loglikelihoods(requests, options))
 
     def count_tokens(self, request: Request) -> int:
         """See Backend."""

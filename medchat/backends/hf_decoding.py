@@ -5,6 +5,7 @@ the left, and each step takes one token of every row. So four people see their a
 than the price of one, nobody waits for another's end, and a row leaves as soon as it is stopped. Rows of different
 adapters are kept apart, each group with keys and values of its own, and take turns: nothing is ever computed with
 one adapter from what was computed with another. What fails ends the completions that it belongs to, and no others.
+Options to be compared are scored many questions at a time (hf_scoring.py), between the steps of those who write.
 
 Each completion has its own random numbers. In a batch its text is that which it would get alone, except where two
 tokens are so nearly as likely as each other that rounding decides (in int8 the batch itself changes the scales).
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 
 from medchat.backends.hf_model import HfModel, failures_told, release_memory
+from medchat.backends.hf_scoring import MOST_TOKENS, Lanes, Scoring, narrow, next_batch, row_states
 from medchat.backends.hf_tokens import TextStream
 from medchat.errors import ModelUnavailable
 from medchat.records import FinishReason, Sampling
@@ -33,7 +35,6 @@ Event = list[Any]
 class Completion:
     """One prompt, and what has been written after it.
 
-    With options (the tokens of each) it is not continued at all: they are scored where the prompt ends.
     begun: the tokens of the prompt with which the answer already begins.
     """
 
@@ -46,14 +47,12 @@ class Completion:
         *,
         max_new: int = 0,
         begun: Iterable[int] = (),
-        options: list[list[int]] | None = None,
     ) -> None:
         self.number = number
         self.adapter = adapter
         self.prompt = prompt
         self.sampling = sampling
         self.max_new = max_new
-        self.options = options
         self.written = set(begun)
         self.n_new = 0
         self.last = -1  # the token to compute next
@@ -71,7 +70,7 @@ class Completion:
     @property
     def room(self) -> int:
         """Tokens that it may come to hold."""
-        return len(self.prompt) + (self.max_new or max(map(len, self.options or ()), default=0))
+        return len(self.prompt) + self.max_new
 
 
 class Rows:
@@ -95,7 +94,7 @@ class Rows:
         if len(completions) == len(self.completions):
             return
         rows = [self.completions.index(completion) for completion in completions]
-        _narrow(self.cache, rows, max(c.length for c in completions))
+        narrow(self.cache, rows, max(c.length for c in completions))
         self.completions = list(completions)
 
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -116,23 +115,37 @@ class DecodeLoop:
         self.idle_since = time.monotonic()
         self._waiting: deque[Completion] = deque()  # the first of them may be being read
         self._groups: dict[str, Rows] = {}
+        self._to_score: list[Scoring] = []
+        self._lanes = Lanes(model.device)
 
     @property
     def busy(self) -> bool:
         """Whether anybody is being answered or waits for it."""
+        return self.writing or bool(self._to_score)
+
+    @property
+    def writing(self) -> bool:
+        """Whether any text is being written, or waits for it: then every step must be short."""
         return bool(self._waiting or self._groups)
 
     def uses(self, adapter: str) -> bool:
         """Whether anybody is being answered with this adapter or waits for it."""
-        return adapter in self._groups or any(completion.adapter == adapter for completion in self._waiting)
+        return adapter in self._groups or adapter in {c.adapter for c in self._waiting} | {
+            s.adapter for s in self._to_score
+        }
 
     def add(self, completion: Completion) -> None:
         """Queue it; it starts when there is room."""
         self._waiting.append(completion)
 
+    def add_scoring(self, scoring: Scoring) -> None:
+        """Queue it; those that wait are scored together."""
+        self._to_score.append(scoring)
+
     def cancel(self, numbers: set[int]) -> None:
         """Drop these completions without another word."""
         self._waiting = deque(c for c in self._waiting if c.number not in numbers)
+        self._to_score = [scoring for scoring in self._to_score if scoring.number not in numbers]
         for rows in self._groups.values():
             for completion in rows.completions:
                 completion.ended |= completion.number in numbers
@@ -150,15 +163,19 @@ class DecodeLoop:
     def close(self) -> None:
         """Free the model."""
         self._waiting.clear()
+        self._to_score.clear()
         self._groups.clear()
+        self._lanes.close()
         self.model.close()
 
     def step(self) -> None:
-        """One token of every running completion, then a chunk of the first prompt that there is room for."""
+        """One token of every running completion, some options, a chunk of the first prompt that there is room for."""
         for adapter, rows in self._groups.items():
             with self._confined(rows.completions):
                 self._continue(adapter, rows)
         self._drop_ended()
+        if self._to_score:
+            self._score_some()
         if self._waiting and self._fits(self._waiting[0]):
             completion = self._waiting[0]
             with self._confined([completion]):
@@ -216,7 +233,7 @@ class DecodeLoop:
                 self._accept(completion, token)
 
     def _read(self, completion: Completion) -> None:
-        """Read a chunk of a prompt; at its end write the first token, or score the options."""
+        """Read a chunk of a prompt; at its end write the first token."""
         self.model.use(completion.adapter)
         if completion.cache is None:
             completion.cache = self.model.new_cache()
@@ -228,11 +245,6 @@ class DecodeLoop:
         logits = self.model.forward(torch.tensor([chunk]), mask, positions, completion.cache, keep=1)[:, -1]
         completion.n_read = end
         if end < len(completion.prompt):
-            return
-        if completion.options is not None:
-            scores = self._scores(completion, completion.options, logits)
-            self.events.append([completion.number, "reply", scores])
-            completion.ended = True
             return
         completion.stream = TextStream(self.model.tokens, completion.prompt)
         if not completion.sampling.greedy:
@@ -272,26 +284,21 @@ class DecodeLoop:
         if text:
             self.events.append([completion.number, "text", text])
 
-    def _scores(self, completion: Completion, options: list[list[int]], logits: torch.Tensor) -> list[float]:
-        """Log-probability of each option after the prompt, whose next token has these logits (1, V)."""
-        first = torch.log_softmax(logits[0].float(), -1)
-        totals = [float(first[option[0]]) if option else 0.0 for option in options]
-        width = max((len(option) for option in options), default=0) - 1
-        if width < 1:
-            return totals
-        n_prompt, n_options = len(completion.prompt), len(options)
-        _narrow(completion.cache, [0] * n_options, n_prompt)
-        padded = torch.tensor([(option[:-1] + [0] * width)[:width] for option in options])
-        lengths = torch.tensor([[len(option) - 1] for option in options])
-        mask = torch.cat((torch.ones(n_options, n_prompt, dtype=torch.long), (torch.arange(width) < lengths).long()), 1)
-        positions = torch.arange(n_prompt, n_prompt + width).expand(n_options, width)
-        later = self.model.forward(padded, mask, positions, completion.cache, keep=0)  # (B, width, V)
-        for row, option in enumerate(options):
-            if len(option) > 1:
-                scores = torch.log_softmax(later[row, : len(option) - 1].float(), -1)
-                targets = torch.tensor(option[1:], device=scores.device)[:, None]
-                totals[row] += float(scores.gather(1, targets).sum())
-        return totals
+    def _score_some(self) -> None:
+        """Reply to as many of those who compare options as one pass takes; where it fails each hears why."""
+        most_tokens = self.model.chunk if self.writing else MOST_TOKENS[self.model.device.type]
+        adapter = self._to_score[0].adapter
+        batches: list[list[Scoring]] = []
+        while self._to_score and self._to_score[0].adapter == adapter and len(batches) < self._lanes.n:
+            batches.append(next_batch(self._to_score, self.model, most_tokens=most_tokens))
+            taken = {scoring.number for scoring in batches[-1]}
+            self._to_score = [scoring for scoring in self._to_score if scoring.number not in taken]
+        self.model.use(adapter)
+        for batch, found in zip(batches, self._lanes.score(self.model, batches), strict=True):
+            if isinstance(found, ModelUnavailable):
+                self.events += [[scoring.number, "error", type(found).__name__, str(found)] for scoring in batch]
+            else:
+                self.events += [[s.number, "reply", scores] for s, scores in zip(batch, found, strict=True)]
 
 
 def draw(logits: torch.Tensor, completions: Sequence[Completion]) -> list[int]:
@@ -334,26 +341,9 @@ def _join(cache: Any, other: Any, width: int) -> None:
             if getattr(mine, "keys", None) is not None:
                 mine.keys = torch.cat((_padded(mine.keys, width), _padded(theirs.keys, width)))
                 mine.values = torch.cat((_padded(mine.values, width), _padded(theirs.values, width)))
-            for states, more in zip(_row_states(mine), _row_states(theirs), strict=True):
+            for states, more in zip(row_states(mine), row_states(theirs), strict=True):
                 for number, state in states.items():
                     states[number] = state if state is None else torch.cat((state, more[number]))
-
-
-def _narrow(cache: Any, rows: Sequence[int], width: int) -> None:
-    """Keep these rows, and of keys and values the last `width` columns."""
-    with torch.inference_mode():
-        for layer in cache.layers:
-            if getattr(layer, "keys", None) is not None:
-                layer.keys = layer.keys[list(rows), :, -width:]
-                layer.values = layer.values[list(rows), :, -width:]
-            for states in _row_states(layer):
-                for number, state in states.items():
-                    states[number] = state if state is None else state[list(rows)]
-
-
-def _row_states(layer: Any) -> list[dict[int, Any]]:
-    """What a layer of linear attention keeps of each row (B, ...), however long that is; of others nothing."""
-    return [layer.conv_states, layer.recurrent_states] if hasattr(layer, "conv_states") else []
 
 
 def _padded(states: torch.Tensor, width: int) -> torch.Tensor:

@@ -6,7 +6,7 @@ Nothing here imports torch: the process that serves the pages never does.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 
@@ -71,10 +71,9 @@ class HfBackend:
         """See Backend."""
         return self._engine.stream(self._model, requests)
 
-    def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
+    def loglikelihoods(self, requests: Sequence[Request], options: Sequence[Sequence[str]]) -> list[list[float] | None]:
         """See Backend."""
-        reply = self._engine.ask("score", self._model, options=list(options), **prompt_order(request))
-        return cast(list[float] | None, reply)
+        return self._engine.scores(self._model, requests, options)
 
     def count_tokens(self, request: Request) -> int:
         """See Backend."""

@@ -1,6 +1,7 @@
 """One model in memory, as transformers runs it: weights in a precision, the adapters on them, and one forward pass.
 
-Used by the worker process only (hf_worker.py): nothing here may be called from two threads.
+Used by the worker process only (hf_worker.py): nothing here may be called from two threads, but forward() with
+caches of their own.
 """
 
 import contextlib
@@ -47,7 +48,7 @@ class HfModel:
 
     n_ctx: tokens a prompt and its completion may have together. cells: tokens that all the keys and values kept
     at a time may have. chunk: tokens of a prompt to read in one step, so that a step of a large model stays short.
-    ends: the tokens that end an answer. needed_bytes: what all of it takes.
+    ends: the tokens that end an answer. n_vocab: rows of the vocabulary. needed_bytes: what all of it takes.
     """
 
     def __init__(self, path: Path, precision: str, *, n_ctx: int, available_bytes: int) -> None:
@@ -73,7 +74,8 @@ class HfModel:
         with memory_checked(self.name):
             self.model = _load(path, as_safetensors(path, files, main_bytes), config, precision, self.device)
         release_memory()  # of weights that were only packed
-        self.tokens.require_fit(self.model.get_input_embeddings().weight.shape[0])
+        self.n_vocab = int(self.model.get_input_embeddings().weight.shape[0])
+        self.tokens.require_fit(self.n_vocab)
         spare = min(KV_BUDGET_BYTES, available_bytes - weights - MARGIN_BYTES)
         self.cells = max(self.n_ctx, spare // max(1, cell_bytes))
         self.ends = self.tokens.ends | _ends(path, self.model.config)
@@ -139,20 +141,27 @@ class HfModel:
         self._active = folder
 
     def forward(
-        self, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any, *, keep: int
+        self,
+        tokens: torch.Tensor,
+        mask: torch.Tensor | None,
+        positions: torch.Tensor,
+        cache: Any,
+        *,
+        keep: int | torch.Tensor,
     ) -> torch.Tensor:
-        """Logits (B, keep, V) after the last `keep` (0: all) of the tokens (B, T), which the cache then holds too.
+        """Logits (B, keep, V) after the last `keep` (0: all), or those in these places, of the tokens (B, T).
 
-        mask (B, cached + T): 1 where there is a token, 0 where a row was padded. positions (B, T).
+        mask (B, cached + T): 1 where there is a token, 0 where a row was padded; None where nothing stands before
+        the padding. positions (B, T). The cache then holds the tokens too; without one nothing is kept.
         """
         with torch.inference_mode():
             logits: torch.Tensor = self.model(
                 input_ids=tokens.to(self.device),
-                attention_mask=mask.to(self.device),
+                attention_mask=None if mask is None else mask.to(self.device),
                 position_ids=positions.to(self.device),
                 past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=keep,
+                use_cache=cache is not None,
+                logits_to_keep=keep if isinstance(keep, int) else keep.to(self.device),
             ).logits
         return logits
 

@@ -42,6 +42,7 @@ from transformers.utils import logging as transformers_logging
 from medchat.backends.hf_decoding import Completion, DecodeLoop, Event
 from medchat.backends.hf_files import shown
 from medchat.backends.hf_model import HfModel, failures_told, look, release_memory
+from medchat.backends.hf_scoring import Scoring
 from medchat.errors import ContextTooLong, InvalidInput, MedChatError, NotEnoughMemory
 from medchat.records import Message, Sampling
 
@@ -49,6 +50,7 @@ MAX_MODELS = 2
 MIN_ROOM = 16  # tokens that an answer must have room for
 SEND_EVERY_S = 0.02  # more messages would cost the listeners more than anybody can read
 STARTS_PER_STEP = 8  # reading a long queue must not hold up those who are being answered
+STARTS_AT_REST = 256  # while nobody is, so that questions of like length are scored together
 
 Order = dict[str, Any]
 ModelKey = tuple[str, str]  # folder and precision
@@ -138,7 +140,8 @@ class Worker:
         """Begin with what has been ordered, first come first served; orders that must wait for a load stay."""
         left: deque[Order] = deque()
         n_started = 0
-        while self._orders and n_started < STARTS_PER_STEP:
+        at_rest = not any(loop.writing for loop in self._loops.values())
+        while self._orders and n_started < (STARTS_AT_REST if at_rest else STARTS_PER_STEP):
             order = self._orders.popleft()
             if not self._can_start(order):
                 left.append(order)
@@ -213,7 +216,7 @@ class Worker:
             raise InvalidInput("The prompt is too short to compare what may follow it.")
         options = [tokens[n_prompt:] for tokens in whole]
         _require_room(n_prompt, max(map(len, options), default=0), loop.model.n_ctx)
-        loop.add(Completion(order["id"], order["model"]["adapter"], prompt[:n_prompt], Sampling(), options=options))
+        loop.add_scoring(Scoring(order["id"], order["model"]["adapter"], prompt[:n_prompt], options))
 
     # Models
 

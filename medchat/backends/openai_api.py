@@ -110,9 +110,9 @@ class OpenAiBackend:
             for call in running.values():
                 call.cut()
 
-    def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
-        """None: the protocol has no way to ask for it."""
-        return None
+    def loglikelihoods(self, requests: Sequence[Request], options: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """None for each: the protocol has no way to ask for it."""
+        return [None] * len(requests)
 
     def count_tokens(self, request: Request) -> int:
         """An estimate, rather too high for English: a token for each 3 characters, and 4 a message."""

@@ -59,9 +59,9 @@ class ScriptedBackend:
             n_sent += 1
             running.append(reply)
 
-    def loglikelihood(self, request: Request, options: Sequence[str]) -> list[float] | None:
-        """None: a script knows no probabilities."""
-        return None
+    def loglikelihoods(self, requests: Sequence[Request], options: Sequence[Sequence[str]]) -> list[list[float] | None]:
+        """None for each: a script knows no probabilities."""
+        return [None] * len(requests)
 
     def count_tokens(self, request: Request) -> int:
         """See Backend."""

@@ -225,7 +225,7 @@ class Engine:
             if running:
                 worker.cancel(list(running))
 
-    def ask(self, op: Literal["open", "count", "score", "check"], model: Model, **order: Any) -> Any:
+    def ask(self, op: Literal["open", "count", "check"], model: Model, **order: Any) -> Any:
         """The worker's reply to an order that has only one."""
         listener: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
         self._order(model, [order | {"op": op}], listener)
@@ -233,6 +233,31 @@ class Engine:
         if kind == "error":
             raise ERRORS[values[0]](values[1])
         return values[0]
+
+    def scores(
+        self, model: Model, requests: Sequence[Request], options: Sequence[Sequence[str]]
+    ) -> list[list[float] | None]:
+        """See Backend.loglikelihoods."""
+        listener: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        orders = [
+            prompt_order(request) | {"op": "score", "options": list(its)}
+            for request, its in zip(requests, options, strict=True)
+        ]
+        worker, ids = self._order(model, orders, listener)
+        places = {number: place for place, number in enumerate(ids)}
+        found: list[list[float] | None] = [None] * len(ids)
+        try:
+            while places:
+                number, kind, *values = listener.get()
+                place = places.pop(number)
+                if kind == "reply":
+                    found[place] = values[0]
+                elif not issubclass(ERRORS[values[0]], errors.InvalidInput):
+                    raise ERRORS[values[0]](values[1])
+        finally:
+            if places:
+                worker.cancel(list(places))
+        return found
 
     def unload(self, model: Model) -> None:
         """Free the model's memory unless somebody is being answered."""
