@@ -109,9 +109,13 @@ def encoding_note(name: str, data: bytes) -> str:
 
 @cache
 def bundled_cases(folder: Path = SUITES) -> tuple[Example, ...]:
-    """The cases that come with MedChat, each with an id of its own: those written by hand, then the generated ones."""
+    """The cases that come with MedChat, each with an id of its own: those written by hand, then the generated ones.
+
+    Of the suites only what asks for a diagnosis; of demographic pairs, which hardly differ, none.
+    """
     paths = sorted(folder.glob("*.jsonl"))
-    cases = [case for path in paths for case in read_examples(path.name, path.read_bytes())]
+    examples = [example for path in paths for example in read_examples(path.name, path.read_bytes())]
+    cases = [example for example in examples if example.kind == "diagnosis" and "pair" not in example.meta]
     return tuple(sorted(cases, key=lambda case: case.source.startswith("generated")))
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from evaluation.run import Prediction, write_results
+from evaluation.metrics import Answer
+from evaluation.predictions import PredictionFile, prediction_of
 from medchat.errors import InvalidInput
 from medchat.rubrics import Criterion
 from medchat.uploads import (
     MAX_CHARS,
+    SUITES,
     UploadedAnswer,
     bundled_cases,
     encoding_note,
@@ -62,17 +64,30 @@ def test_answers_in_jsonl() -> None:
 
 
 def test_the_predictions_of_an_evaluation_get_their_cases_back(tmp_path: Path) -> None:
-    case = bundled_cases()[0]
-    answered = Prediction(case.id, "demo", "raw text", "Because.", "Gout", True, {"exact": 1.0}, 1.0, 2.0, 3)
-    cut = Prediction(bundled_cases()[1].id, "demo", "Be", "Be", "", False, {"exact": None}, 1.0, 2.0, 3)
-    unread = Prediction(bundled_cases()[2].id, "demo", "", "", "", False, {"exact": None}, None, None, None)
-    write_results(tmp_path, [answered, cut, unread], {})
+    cases = bundled_cases()[:3]
+    answered = Answer("Gout", "Because.", raw="raw text")
+    cut = Answer("", "Be", complete=False, raw="Be")
+    rows = zip(cases, (answered, cut, None), strict=True)
+    with PredictionFile(tmp_path) as file:
+        file.add(
+            prediction_of("demo", "handwritten", case, answer, choice=None, scores={}, groups={}, fault="")
+            for case, answer in rows
+        )
 
     answers = read_answers("predictions.jsonl", (tmp_path / "predictions.jsonl").read_bytes())
 
     assert answers == [
-        UploadedAnswer(case.question, case.context, "Because.", "Gout", "demo", "raw text"),
-        UploadedAnswer(bundled_cases()[1].question, "", "Be", "", "demo", "Be"),
+        UploadedAnswer(cases[0].question, cases[0].context, "Because.", "Gout", "demo", "raw text"),
+        UploadedAnswer(cases[1].question, "", "Be", "", "demo", "Be"),
+    ]
+
+
+def test_a_prediction_without_its_question_finds_the_case_by_its_id() -> None:
+    case = bundled_cases()[0]
+    prediction = {"id": case.id, "model": "m", "raw": "", "reasoning": "", "solution": "Gout", "complete": True}
+
+    assert read_answers("predictions.jsonl", lines(prediction)) == [
+        UploadedAnswer(case.question, case.context, "", "Gout", "m")
     ]
 
 
@@ -325,6 +340,15 @@ def test_the_cases_of_the_app_begin_with_those_written_by_hand() -> None:
     assert generated == sorted(generated)
     assert generated.count(False) >= 100
     assert generated.count(True) >= 500
+
+
+def test_of_the_suites_only_cases_are_listed() -> None:
+    """No multiple choice, calculation or safety probe, and not the same case twice for another person."""
+    suites = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in SUITES.glob("*.jsonl")}
+    cases = bundled_cases()
+
+    assert all(case.kind == "diagnosis" for case in cases)
+    assert len(cases) == sum(suites[name] for name in ("handwritten", "outside", "combinations", "wordings"))
 
 
 def test_each_case_of_the_app_has_an_id_of_its_own_that_stays() -> None:

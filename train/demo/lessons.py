@@ -110,8 +110,8 @@ class Teacher:
         self._natural = [(text, c) for c, texts in cases.known.items() for text in texts]
         self._outside = [text for texts in cases.outside.values() for text in texts]
 
-    def lesson(self, rng: random.Random) -> Lesson:
-        """A lesson of any kind for training."""
+    def lesson(self, rng: random.Random, *, imitated: bool = True) -> Lesson:
+        """A lesson of any kind for training; unless imitated, with what the real Grounder says of every case."""
         kind = rng.choices(list(_SHARES), list(_SHARES.values()))[0]
         if kind == "outside":
             return self._outside_lesson(rng)
@@ -119,7 +119,15 @@ class Teacher:
             return self.named_lesson(rng.choice(self._conditions), rng)
         if rng.random() < 0.3:
             return self._natural_lesson(kind, rng)
-        return self.case_lesson(kind, rng.choice(self._conditions), "train", rng)
+        make = self.case_lesson if imitated else self.told_lesson
+        return make(kind, rng.choice(self._conditions), "train", rng)
+
+    def told_lesson(self, kind: str, condition: Condition, split: str, rng: random.Random) -> Lesson:
+        """A synthetic case of this condition with what the real Grounder says of it."""
+        case = vignette(self.knowledge, condition, split, rng, self.cases.filler)
+        said = self._ground(case.text)
+        near = [(n.name, n.probability) for n in said.near]
+        return self._case(kind, condition, case, list(said.telling), list(said.denied[:MAX_DENIED]), near, rng)
 
     def case_lesson(self, kind: str, condition: Condition, split: str, rng: random.Random) -> Lesson:
         """A synthetic case of this condition."""
