@@ -1,6 +1,7 @@
 """How a model is asked the examples of a suite: as the chat asks it, or by comparing how likely the options are."""
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -9,20 +10,19 @@ from functools import partial
 from threading import Event
 from typing import NamedTuple, cast
 
-from evaluation.choices import choice_of, in_order, likeliest, original_letter, shuffled_orders
+from evaluation.choices import BY_LIKELIHOOD, choice_of, in_order, likeliest, original_letter, shuffled_orders
 from evaluation.metrics import DONT_KNOW, Answer
 from evaluation.suites import Suite, question_text
 from evaluation.templates import choice_texts, template_for
 from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
-from medchat.errors import InvalidInput, RateLimited
+from medchat.errors import ContextTooLong, InvalidInput, RateLimited
 from medchat.grounding import Grounder
 from medchat.live import LiveAnswer, Turn, checked_text, write_answer
 from medchat.prompts import build_messages, case_text, cut_to_input, is_raw
 from medchat.records import Done, Example, Message, Request, Sampling, Text
 from medchat.turns import TurnView
 
-BY_LIKELIHOOD = ("mcq_loglikelihood", "mcq_loglikelihood_norm")
 CONSISTENCY = "mcq_consistency"
 BATCH = 16  # questions whose options are compared in one call
 BATCHES_AHEAD = 16  # the model computes what waits together
@@ -32,6 +32,10 @@ DRAWN_HERE = ("llamacpp", "transformers")
 NO_LIKELIHOOD = "This model does not tell how likely an option is."
 NO_DIAGNOSIS = "The recogniser answers nothing but what the diagnosis is."
 NO_OPTIONS = "This question has no options to compare."
+TOO_LONG, NOT_TAKEN = "too long for the model", "not taken by the model"
+# Why there is nothing to score, so that it can be counted.
+REASONS = {NO_LIKELIHOOD: "the model tells no likelihoods", NO_DIAGNOSIS: "no diagnosis", NO_OPTIONS: "no options"}
+_CHAT_ADVICE = re.compile(r"[.;] shorten (?:the question|it) or start a new conversation\.", re.IGNORECASE)
 
 
 class Stopped(Exception):
@@ -41,16 +45,28 @@ class Stopped(Exception):
 class Reply(NamedTuple):
     """What a model said to an example, None where it could not be asked; choice: the letter of the option it chose.
 
-    fault: why there is no answer, or why the options have no log-probabilities.
+    fault: why there is no answer, or why the options have no log-probabilities; why: the same in a few words, which
+    many faults have in common.
     """
 
     answer: Answer | None
     choice: str | None = None
     fault: str = ""
+    why: str = ""
 
 
 Replies = list[tuple[Example, Reply]]
 Task = Callable[[], Replies]  # for any thread
+
+
+class Fault(NamedTuple):
+    """See Reply."""
+
+    line: str = ""
+    why: str = ""
+
+
+NO_FAULT = Fault()
 
 
 class FittedGrounding:
@@ -120,13 +136,13 @@ class Asker:
         """The answer as the chat gives it, with what else the metrics need."""
         answer, fault = self._written(example)
         if answer is None:
-            return [(example, Reply(None, None, fault))]
+            return [(example, Reply(None, None, *fault))]
         if example.options and CONSISTENCY in self.metrics:
             answer = replace(answer, shuffled_choices=tuple(self._chosen_when_shuffled(example)))
         if example.options and set(BY_LIKELIHOOD) & set(self.metrics):
             [(logprobs, fault)] = self._logprobs([example])
             answer = replace(answer, option_logprobs=logprobs)
-        return [(example, Reply(answer, choice_of(example, answer) if example.options else None, fault))]
+        return [(example, Reply(answer, choice_of(example, answer) if example.options else None, *fault))]
 
     def _chosen_when_shuffled(self, example: Example) -> Iterator[str | None]:
         for order in shuffled_orders(example, self.suite.shuffles, self.seed):
@@ -134,7 +150,7 @@ class Asker:
             answer, _ = self._written(shuffled)
             yield original_letter(order, choice_of(shuffled, answer)) if answer else None
 
-    def _written(self, example: Example) -> tuple[Answer | None, str]:
+    def _written(self, example: Example) -> tuple[Answer | None, Fault]:
         """The answer, or None and why the model could not be asked."""
         question, context = map(checked_text, question_text(self.suite, example))
         sampling = replace(self.sampling, seed=item_seed(self.seed, example.id))
@@ -145,14 +161,14 @@ class Asker:
             try:
                 answer = self._streamed(spec, backend, Turn(spec, sampling, question, context))
             except InvalidInput as error:
-                return None, str(error)
+                return None, _fault_of(error)
             except RateLimited as error:
                 if wait_s is None or error.daily or (error.retry_after_s or 0) > MOST_WAIT_S:
                     raise
                 self._wait(error.retry_after_s or wait_s)
             else:
                 # How many tokens the model had written by then nobody knows.
-                return (replace(answer, completion_tokens=None) if backend.stopped else answer), ""
+                return (replace(answer, completion_tokens=None) if backend.stopped else answer), NO_FAULT
         raise AssertionError("the last attempt returns or raises")
 
     def _streamed(self, spec: ModelSpec, backend: "StoppingAt", turn: Turn) -> Answer:
@@ -189,31 +205,33 @@ class Asker:
             shuffles_found = zip(its, found, strict=False)  # as many of them as this example has orders
             chosen = [original_letter(order, _likeliest(one)) for order, (one, _) in shuffles_found]
             answer = Answer("", option_logprobs=logprobs, shuffled_choices=tuple(chosen)) if logprobs else None
-            replies.append((example, Reply(answer, _likeliest(logprobs), fault)))
+            replies.append((example, Reply(answer, _likeliest(logprobs), *fault)))
         return replies
 
-    def _logprobs(self, examples: Sequence[Example]) -> list[tuple[dict[str, float] | None, str]]:
+    def _logprobs(self, examples: Sequence[Example]) -> list[tuple[dict[str, float] | None, Fault]]:
         """Letter -> log-probability for each example, or None and why there is none."""
         options = [choice_texts(self.suite.template, example) for example in examples]
         asked = [place for place, its in enumerate(options) if its]
         requests = [likelihood_request(self.spec, self.backend, self.grounder, self.suite, examples[p]) for p in asked]
         found = self.backend.loglikelihoods(requests, [list(options[place].values()) for place in asked])
-        replies: list[tuple[dict[str, float] | None, str]] = [(None, NO_OPTIONS)] * len(examples)
+        no_options = Fault(NO_OPTIONS, REASONS[NO_OPTIONS])
+        replies: list[tuple[dict[str, float] | None, Fault]] = [(None, no_options)] * len(examples)
         for place, request, logprobs in zip(asked, requests, found, strict=True):
             if logprobs is None:
                 replies[place] = None, self._why_none(request)
             else:
-                replies[place] = dict(zip(options[place], logprobs, strict=True)), ""
+                replies[place] = dict(zip(options[place], logprobs, strict=True)), NO_FAULT
         return replies
 
-    def _why_none(self, request: Request) -> str:
+    def _why_none(self, request: Request) -> Fault:
         try:
             n_tokens = self.backend.count_tokens(request)
         except InvalidInput as error:
-            return str(error)
+            return _fault_of(error)
         if n_tokens >= self.backend.n_ctx:
-            return f"The question has {n_tokens} tokens and this model reads at most {self.backend.n_ctx}."
-        return NO_LIKELIHOOD
+            line = f"The question has {n_tokens} tokens and this model reads at most {self.backend.n_ctx}."
+            return Fault(line, TOO_LONG)
+        return Fault(NO_LIKELIHOOD, REASONS[NO_LIKELIHOOD])
 
 
 @dataclass(frozen=True)
@@ -229,7 +247,7 @@ class GroundingAsker:
 
     def _answered(self, example: Example) -> Replies:
         if example.kind != "diagnosis":
-            return [(example, Reply(None, None, NO_DIAGNOSIS))]
+            return [(example, Reply(None, None, NO_DIAGNOSIS, REASONS[NO_DIAGNOSIS]))]
         began = time.monotonic()
         found = self.grounder.ground(case_text(example.question, example.context))
         solution = DONT_KNOW if found.outside else found.asked_about or found.near[0].name
@@ -302,6 +320,10 @@ def likelihood_request(
         spec, question, context, lambda messages: backend.count_tokens(Request(messages, raw=True))
     )
     return Request(build_messages(spec, question, context, (), told), Sampling(), raw=is_raw(spec))
+
+
+def _fault_of(error: InvalidInput) -> Fault:
+    return Fault(_CHAT_ADVICE.sub(".", str(error)), TOO_LONG if isinstance(error, ContextTooLong) else NOT_TAKEN)
 
 
 def _likeliest(logprobs: Mapping[str, float] | None) -> str | None:

@@ -16,6 +16,7 @@ from evaluation.benchmark_files import (
     Skipped,
     content_id,
     csv_records,
+    missing_of,
     table_records,
     text_of,
     texts_of,
@@ -52,6 +53,9 @@ def medmcqa(row: Mapping[str, Any]) -> Example | Skipped:
 
     Also those marked "multi" have one answer.
     """
+    missing = missing_of(row, "question", *MEDMCQA_OPTIONS)
+    if missing:
+        return missing
     cop = row.get("cop")
     texts = [row.get(name) for name in MEDMCQA_OPTIONS]
     key: int | None = None
@@ -83,6 +87,9 @@ def medqa(row: Mapping[str, Any]) -> Example | Skipped:
             row.get("question"), texts, key,
             source="MedQA", licence="MIT", meta=_given(step=row.get("meta_info")),
         )  # fmt: skip
+    missing = missing_of(row, "sent1") and missing_of(row, "question", "options")
+    if missing:
+        return missing
     label = row.get("label")
     key = label if isinstance(label, int) and label >= 0 else None
     endings = [row.get(f"ending{n}") for n in range(4)]
@@ -94,6 +101,8 @@ def pubmedqa(row: Mapping[str, Any]) -> Example | Skipped:
 
     The abstract without its conclusion is the context, the options are yes, no and maybe.
     """
+    if "QUESTION" not in row and "question" not in row:
+        return Skipped("it has no field QUESTION")
     inner = row.get("context")
     sections: Mapping[str, Any] = inner if isinstance(inner, Mapping) else row
     contexts = texts_of(sections, "CONTEXTS") or texts_of(sections, "contexts")
@@ -130,6 +139,9 @@ def mmlu(row: Mapping[str, Any]) -> Example | Skipped:
     subject = text_of(row, "subject")
     if subject not in MMLU_SUBJECTS:
         return Skipped(f"not one of the {len(MMLU_SUBJECTS)} medical subjects")
+    missing = missing_of(row, "question", "answer")
+    if missing:
+        return missing
     choices, answer = row.get("choices"), row.get("answer")
     texts = choices if isinstance(choices, list) else [row.get(letter) for letter in "ABCD"]
     key = answer if isinstance(answer, int) else "ABCD".find(answer.strip() or "?") if isinstance(answer, str) else -1

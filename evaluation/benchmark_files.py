@@ -82,7 +82,7 @@ def csv_records(path: Path, columns: Sequence[str] = (), separator: str = ",") -
             except csv.Error as error:
                 raise InvalidInput(f"{where}: no row of a table ({error}).") from error
             except UnicodeDecodeError as error:
-                raise InvalidInput(f"{where}: this is not UTF-8 text.") from error
+                raise not_utf8(path) from error
             if cells is None:
                 return
             if not any(map(str.strip, cells)):
@@ -93,6 +93,27 @@ def csv_records(path: Path, columns: Sequence[str] = (), separator: str = ",") -
             texts = [cell.replace("\r\n", "\n").replace("\r", "\n") for cell in cells]
             padding = [None] * (len(names) - len(texts))
             yield Record(where, dict(zip(names, [*texts, *padding], strict=False)))
+
+
+def not_utf8(path: Path) -> InvalidInput:
+    """The fault of a file that is not UTF-8, with the first line that is not."""
+    with path.open("rb") as lines:
+        number = next((number for number, line in enumerate(lines, 1) if not _is_utf8(line)), 1)
+    return InvalidInput(f"{path.name}, line {number}: this is not UTF-8 text; save the file as UTF-8.")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def missing_of(row: Mapping[str, Any], *names: str) -> Skipped | None:
+    """The reason against a row that lacks one of these fields; None where it has all."""
+    missing = [name for name in names if name not in row]
+    return Skipped(f"it has no field {', '.join(missing)}") if missing else None
 
 
 def text_of(row: Mapping[str, Any], *names: str) -> str:
@@ -242,6 +263,8 @@ class _Scanner:
                 raise InvalidInput(f"{where}: not JSON ({error.msg}).") from error
             except RecursionError as error:
                 raise InvalidInput(f"{where}: not JSON (nested too deep).") from error
+            except ValueError as error:
+                raise InvalidInput(f"{where}: not JSON (a number has too many digits).") from error
             self._line += self._buffer.count("\n", self._at, end)
             self._at = end
             return value
@@ -254,7 +277,7 @@ class _Scanner:
         try:
             added = self._file.read(max(CHUNK_CHARS, len(kept)))
         except UnicodeDecodeError as error:
-            raise InvalidInput(f"{self._name}, after line {self._line}: this is not UTF-8 text.") from error
+            raise not_utf8(Path(self._file.name)) from error
         self._ended = not added
         self._buffer, self._at = kept + added, 0
         return bool(added)

@@ -35,6 +35,9 @@ _LETTER = re.compile(r"[\s\"'\u201c\u2018]*(?:option\s+)?[(\[]?([A-Za-z])(?![A-Z
 _AFTER_LETTER = re.compile(r"\s*(?:[.,;:)\]\"'\u201d\u2019]|\n|[-\u2013\u2014])")
 _ANOTHER = re.compile(r"\s*(?:,|/|&|\bor\b|\band\b|\+)\s*(?:option\s+)?[(\[]?([A-Z])(?![A-Za-z])")
 _MARKED = re.compile(r"(?:\boption\s+|\()([A-Za-z])\b\)?|(?m:^)\s*([A-Z])(?=[.):]|\s*$)", re.IGNORECASE)
+_LISTED = re.compile(r"(?:[Oo]ptions?\s+)?[(\[]?([A-Z])(?![A-Za-z])")
+_THREE = re.compile(r"(?:[(\[]?[A-Z][)\].]?\s*,\s*(?:(?:and|or)\s+)?){2}[(\[]?[A-Z](?![A-Za-z])")
+_NEXT = re.compile(r"[)\].]?\s*(?:[,;/&+]|and\b|or\b)?\s*(?:and\b|or\b)?\s*")
 _NEGATED = re.compile(
     r"(?:\b(?:not|no|nor|neither|without|never|than|instead of|unlike|excludes?|against)\b|n't)[\s\w]{0,12}$",
     re.IGNORECASE,
@@ -58,7 +61,7 @@ def read_choice(text: str, options: Mapping[str, str]) -> ReadChoice:
     In this order: what it states as its answer ("The correct option is: B", the last time that it does), a first or
     last line that is nothing but an option ("(b)", "C. text", the text alone), a letter or an option's text with which
     it begins, the only letter that it marks as an option, the only option whose text it repeats. Two letters without
-    a statement are unparsable.
+    a statement are unparsable, and so is a list of them.
     """
     plain = _MARKUP.sub("", text).strip()
     if not plain:
@@ -68,6 +71,8 @@ def read_choice(text: str, options: Mapping[str, str]) -> ReadChoice:
         return ReadChoice(stated, "", stated=True) if stated else ReadChoice(None, "unparsable")
     if says_dont_know(plain):
         return ReadChoice(None, "refused")
+    if _lists_several(plain, options):
+        return ReadChoice(None, "unparsable")
     letter = _line_choice(plain, options)
     if letter:
         return ReadChoice(letter, "", stated=True)
@@ -131,6 +136,35 @@ def _text_at_head(text: str, options: Mapping[str, str]) -> str | None:
     return "" if joined and any(_begins(rest, words) for _, words in _option_words(options)) else letter
 
 
+def _lists_several(text: str, options: Mapping[str, str]) -> bool:
+    """Whether lines are different options ("A\nB"), or the first or last is a list of letters ("A, B").
+
+    Not where all the options are told with their letters, perhaps before the one that is chosen.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    each = [(_whole_line(line, options), _whole_line(line, options, with_letter=True)) for line in lines]
+    told = {letter for _, letter in each if letter}
+    chosen = {letter for letter, _ in each if letter}
+    alone = {letter for letter, told_too in each if letter and not told_too}
+    if len(alone) > 1 or (len(told) < 2 and len(chosen) > 1):
+        return True
+    return not alone and any(len(_letters_alone(line, options)) > 1 for line in (lines[0], lines[-1]))
+
+
+def _letters_alone(line: str, options: Mapping[str, str]) -> set[str]:
+    """The options of a line that is nothing but their letters: "A, B and C"; none for any other line."""
+    letters: set[str] = set()
+    at = 0
+    while at < len(line):
+        found = _LISTED.match(line, at)
+        if not found or found[1] not in options:
+            return set()
+        letters.add(found[1])
+        following = _NEXT.match(line, found.end())
+        at = following.end() if following else len(line)
+    return letters
+
+
 def _line_choice(text: str, options: Mapping[str, str]) -> str | None:
     """The option that the first or the last line is, with or without its letter; not where the options are listed."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -153,7 +187,7 @@ def _last_alone(line: str, options: Mapping[str, str]) -> str | None:
 def _leading(line: str, options: Mapping[str, str]) -> str | None:
     """The option with whose letter a line begins: "B. because .."."""
     match = re.match(r"[(\[]?([A-Z])(?:[)\]]|[.:,](?=\s|$)|\s*[-\u2013\u2014]\s| (?:because|since|as)\b)", line)
-    if match and match[1] in options:
+    if match and match[1] in options and not _THREE.match(line):
         others = {letter for letter in _marked(line[match.end() :], options) if letter != match[1]}
         return None if others else match[1]
     return None

@@ -14,10 +14,12 @@ from evaluation.metrics import Answer, Values, normalized, per_answer
 from medchat.records import Example
 
 __all__ = [
-    "Outcome", "ReadChoice", "choice_of", "in_order", "key_of", "likeliest", "mcq_consistency", "mcq_generated",
-    "mcq_loglikelihood", "mcq_loglikelihood_norm", "original_letter", "outcome_of", "read_choice", "shuffled_orders",
+    "BY_LIKELIHOOD", "Outcome", "ReadChoice", "choice_of", "in_order", "key_of", "likeliest", "mcq_consistency",
+    "mcq_generated", "mcq_loglikelihood", "mcq_loglikelihood_norm", "original_letter", "outcome_of", "read_choice",
+    "shuffled_orders",
 ]  # fmt: skip
 
+BY_LIKELIHOOD = ("mcq_loglikelihood", "mcq_loglikelihood_norm")
 Outcome = Literal["right", "wrong", "unparsable", "refused", "cut off", ""]
 
 # Options whose meaning hangs on the place of others.

@@ -2,12 +2,22 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, Protocol
 
 import numpy as np
 
-from evaluation.metric_table import METRICS, Better
-from evaluation.stats import Floats, Interval, bootstrap_intervals, by_cluster, constant_interval, sign_flip_p
+from evaluation.metric_table import METRICS, Better, bounds_of
+from evaluation.stats import (
+    SHARES,
+    Floats,
+    Interval,
+    bootstrap_intervals,
+    by_cluster,
+    constant_interval,
+    kept_within,
+    sign_flip_p,
+)
 
 ALPHA = 0.05  # share of false discoveries that "better" and "worse" may hold
 SMALL_GROUP = 10
@@ -36,8 +46,8 @@ class Difference:
 
     group: "" for all items, else "name: value". before, after: the two means. value, low, high: their difference
     with its 95 % interval, None where the items do not vary. n_left_out: items without a value of both. p: of no
-    difference; q: p adjusted for the number of comparisons. verdict: on the second model, "" for a metric of which
-    neither more nor less is better.
+    difference; q: p adjusted for the number of comparisons, p itself where none is judged. verdict: on the second
+    model, "" for a metric of which neither more nor less is better. is_same: no item's values differ.
     """
 
     metric: str
@@ -53,6 +63,7 @@ class Difference:
     q: float
     verdict: Verdict
     method: str
+    is_same: bool = False
 
     @property
     def few(self) -> bool:
@@ -92,8 +103,8 @@ def compare(
     Items are paired by suite and id; those of one model alone are left out and counted. Only metrics that both
     have (and that are among `metrics`, where given) are compared. Intervals: paired bootstrap over questions,
     Student's t below 10. p: McNemar's exact test for zeros and ones, else flipped signs of the questions'
-    differences. q: Benjamini and Hochberg over the metrics; over all groups and metrics together for groups.
-    "better" and "worse" take q below 0.05 and an interval without 0.
+    differences. q: Benjamini and Hochberg over the metrics; over all groups and metrics together for groups; for
+    several models see `adjusted`. "better" and "worse" take q below 0.05 and an interval without 0.
     """
     pairs = _paired(list(first), list(second), metrics)
     whole = _differences(pairs, "", rng)
@@ -101,7 +112,31 @@ def compare(
     if by_group:
         for group, rows in _rows_by_group(pairs.groups).items():
             parts += _differences(pairs.part(rows), group, rng)
-    return [*_judged(whole), *_judged(parts)]
+    return [*adjusted(whole), *adjusted(parts)]
+
+
+def adjusted(differences: Sequence[Difference]) -> list[Difference]:
+    """The same with q and verdict, adjusted among themselves (Y. Benjamini, Y. Hochberg, JRSS B 1995).
+
+    Metrics without a better side get no verdict, and those without any difference can get none: neither is counted
+    among the comparisons. Whether there is a difference tells nothing of its sign, on which p rests.
+    """
+    places = [place for place, its in enumerate(differences) if _can_be_shown(its)]
+    judged = [replace(its, q=its.p, verdict=_verdict(its, its.p)) for its in differences]
+    if not places:
+        return judged
+    from scipy.stats import false_discovery_control
+
+    control = false_discovery_control([differences[place].p for place in places], method="bh")
+    for place, q in zip(places, control, strict=True):
+        judged[place] = replace(differences[place], q=float(q), verdict=_verdict(differences[place], float(q)))
+    return judged
+
+
+def adjusted_together(differences: Mapping[str, Sequence[Difference]]) -> dict[str, list[Difference]]:
+    """Those of several models, by model, adjusted over all of them together."""
+    judged = iter(adjusted([its for found in differences.values() for its in found]))
+    return {model: list(islice(judged, len(found))) for model, found in differences.items()}
 
 
 def better_is(metric: str) -> Better:
@@ -169,14 +204,17 @@ def _difference(
     value = float((after - before).mean())
     both = np.concatenate([before, after])
     p, test = p_flipped, "flipped signs"
-    if np.isin(both, (0, 1)).all() and counts.max() <= 1:
-        p, test = _mcnemar(before, after), "McNemar, exact"
-    if interval.low is None and 0 <= both.min() <= both.max() <= 1:
-        interval = constant_interval(value, int((counts > 0).sum()), -1.0, 1.0)
+    bounds = bounds_of(pairs.metrics[column])
+    if bounds == SHARES or (bounds is None and 0 <= both.min() <= both.max() <= 1):
+        if np.isin(both, (0, 1)).all() and counts.max() <= 1:
+            p, test = _mcnemar(before, after), "McNemar, exact"
+        if interval.low is None:
+            interval = constant_interval(value, int((counts > 0).sum()), -1.0, 1.0)
+        interval = kept_within(interval, (-1.0, 1.0))
     return Difference(
         pairs.metrics[column], group, float(before.mean()), float(after.mean()), value, interval.low, interval.high,
         int(rows.sum()), len(rows) - int(rows.sum()) + pairs.n_unpaired, p, 1.0, "",
-        f"paired {interval.method}; p: {test}",
+        f"paired {interval.method}; p: {test}", not (after != before).any(),
     )  # fmt: skip
 
 
@@ -188,17 +226,8 @@ def _mcnemar(before: Floats, after: Floats) -> float:
     return min(1.0, float(mcnemar(table, exact=True).pvalue))
 
 
-def _judged(differences: Sequence[Difference]) -> list[Difference]:
-    """The same with q and verdict, adjusted among themselves (Benjamini, Hochberg, JRSS B 1995)."""
-    if not differences:
-        return []
-    from scipy.stats import false_discovery_control
-
-    adjusted = false_discovery_control([difference.p for difference in differences], method="bh")
-    return [
-        replace(difference, q=float(q), verdict=_verdict(difference, float(q)))
-        for difference, q in zip(differences, adjusted, strict=True)
-    ]
+def _can_be_shown(difference: Difference) -> bool:
+    return not difference.is_same and better_is(difference.metric) != "neither"
 
 
 def _verdict(difference: Difference, q: float) -> Verdict:

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from evaluation.stats import Estimate
+from evaluation.stats import SHARES, Estimate, Interval, kept_within, wilson
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput, MedChatError, ModelUnavailable, NotFound
 from medchat.run_files import text_of, writing
@@ -29,7 +30,10 @@ from medchat.settings import Settings, child_environment
 
 PREFIX = "lm-eval:"  # before the names of its tasks, so that none is taken for a suite of ours
 PACKAGE = "lm-eval==0.4.13"
-METHOD = "lm-eval: mean +- 1.96 of its standard error"
+HALF = 1.96
+METHOD = f"lm-eval: mean +- {HALF} of its standard error"
+BY_WILSON = "Wilson, 95 %; the mean is lm-eval's"
+SHARE_METRICS = ("acc", "acc_norm", "acc_mutual_info", "exact_match", "em", "f1")  # means of values from 0 to 1
 LOG = "lm-eval.log"
 LOOK_EVERY_S = 0.5
 BATCH_SIZE = 8
@@ -163,11 +167,22 @@ def _summary(values: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, 
         if not comma or metric.endswith("_stderr") or not isinstance(value, int | float):
             continue
         error = values.get(f"{metric}_stderr,{name}")
-        half = 1.96 * error if isinstance(error, int | float) else None
-        low, high = (None, None) if half is None else (value - half, value + half)
         n = int(counts["effective"])
-        estimates[metric if name == "none" else f"{metric} ({name})"] = Estimate(float(value), n, 0, low, high, METHOD)
+        interval = _interval(metric, float(value), error if isinstance(error, int | float) else None, n)
+        estimates[metric if name == "none" else f"{metric} ({name})"] = Estimate(float(value), n, 0, *interval)
     return estimates
+
+
+def _interval(metric: str, value: float, error: float | None, n: int) -> Interval:
+    """Wilson's for a share of right and wrong, which is told by its standard error: no other values spread as far."""
+    if error is None:
+        return Interval(None, None, METHOD)
+    around = Interval(value - HALF * error, value + HALF * error, METHOD)
+    if metric not in SHARE_METRICS or not 0 <= value <= 1:
+        return around
+    if n > 1 and isclose(error, (value * (1 - value) / (n - 1)) ** 0.5, rel_tol=1e-6, abs_tol=1e-9):
+        return Interval(*wilson(value * n, n), BY_WILSON)
+    return kept_within(around, SHARES)
 
 
 def _hash(found: Mapping[str, Any], name: str) -> str:

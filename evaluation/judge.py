@@ -1,7 +1,7 @@
 """A model as a judge: criteria with points, statements that an answer must have, and which of two answers is better.
 
 Each verdict is one question to the judge, answered with one JSON object; what cannot be read is no verdict and is
-counted. Verdicts are kept on disk, by a hash of the model and the prompt, and no more than most_calls are asked for.
+counted. Replies are kept on disk, by a hash of the model and the prompt, and no more than most_calls are asked for.
 A score of a judge may be used once its agreement with clinicians has been shown: see judge_agreement.
 """
 
@@ -13,11 +13,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 from uuid import uuid4
 
-from evaluation.judge_agreement import JudgeAgreement, judge_agreement
-from evaluation.metrics import Answer, Metric, Tools, Values
+from evaluation.metrics import Answer, Tools, Values
 from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong, InvalidInput
@@ -25,16 +24,15 @@ from medchat.formats import IncrementalParser
 from medchat.prompts import build_messages, case_text, is_raw
 from medchat.records import Done, Example, Request, Sampling, Text
 
-__all__ = [
-    "Criterion", "Judge", "JudgeAgreement", "JudgeCounts", "clipped_mean", "criteria_of", "healthbench",
-    "judge_agreement", "must_have", "nice_to_have", "read_verdict", "rubric_of_statements",
-]  # fmt: skip
-
-AT_ONCE = 16  # requests given to the backend together; after each such batch the verdicts are on disk
+AT_ONCE = 16  # requests given to the backend together; after each such batch the replies are on disk
 MAX_NEW_TOKENS = 1024  # a judge that reasons needs room before its verdict
+VERDICT_SHARE = 4  # of a small context a quarter is for the verdict
 PROMPT_VERSION = 1  # of the wordings below; verdicts to older ones are not taken from the cache
 
 Winner = Literal["a", "b", "tie"]
+# What became of a question to the judge: it was asked, its reply was there already, the cap was reached, or it does
+# not fit into the judge.
+Fate = Literal["asked", "cached", "over the cap", "too long"]
 Rubric = Callable[[Example], "Sequence[Criterion]"]
 
 _CRITERION_PROMPT = """You check one statement about an answer to a medical question.
@@ -89,9 +87,26 @@ class Criterion:
     points: float
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge said of one criterion. met: None for no verdict; where it replied, the reply was unparsable."""
+
+    criterion: str
+    points: float
+    met: bool | None
+    fate: Fate
+
+
+class Reply(NamedTuple):
+    """What was read from a reply of the judge, None for nothing."""
+
+    read: Any
+    fate: Fate
+
+
 @dataclass(slots=True)
 class JudgeCounts:
-    """What became of the questions to a judge."""
+    """What became of the questions to a judge. unparsable: of those asked or cached."""
 
     asked: int = 0
     cached: int = 0
@@ -99,46 +114,48 @@ class JudgeCounts:
     over_cap: int = 0
     too_long: int = 0
 
+    def add(self, fate: Fate, *, was_read: bool) -> None:
+        """Count one."""
+        name = {"over the cap": "over_cap", "too long": "too_long"}.get(fate, fate)
+        setattr(self, name, getattr(self, name) + 1)
+        self.unparsable += fate in ("asked", "cached") and not was_read
+
 
 @dataclass(slots=True)
 class Judge:
     """A model of the catalogue as a judge.
 
-    most_calls: questions that it may be asked; what goes beyond is not scored. agreement: shown with clinicians,
-    None for none. A failing model raises ModelUnavailable; verdicts up to then are kept.
+    most_calls: questions that it may be asked; what goes beyond is not scored. counts: so far; a run that goes on
+    begins with what was asked before. A failing model raises ModelUnavailable; replies up to then are kept.
     """
 
     spec: ModelSpec
     backend: Backend
     cache_dir: Path
     most_calls: int
-    agreement: JudgeAgreement | None = None
     counts: JudgeCounts = field(default_factory=JudgeCounts)
-
-    @property
-    def label(self) -> str:
-        """Who judges, and whether its agreement with clinicians was shown; stands beside each of its scores."""
-        shown = self.agreement or JudgeAgreement(0)
-        return f"judge {self.spec.name}: {shown.label}"
 
     def score_criteria(self, examples: Sequence[Example], answers: Sequence[Answer | None], rubric: Rubric) -> Values:
         """Points met of the positive points, for each answer, as in HealthBench: at most 1, below 0 for bad ones.
 
         None without an answer, without positive points, and where a verdict is missing.
         """
-        verdicts = self.judge_criteria(examples, answers, rubric)
-        return [_share_of_points(rubric(example), met) for example, met in zip(examples, verdicts, strict=True)]
+        return [share_of_points(verdicts) for verdicts in self.judge_criteria(examples, answers, rubric)]
 
     def judge_criteria(
         self, examples: Sequence[Example], answers: Sequence[Answer | None], rubric: Rubric
-    ) -> list[list[bool | None] | None]:
-        """Whether each criterion is met, None where no verdict could be had; None for an answer that is not there."""
+    ) -> list[list[Verdict] | None]:
+        """The verdict on each criterion; None for an answer that is not there."""
+        criteria = [rubric(example) if answer else [] for example, answer in zip(examples, answers, strict=True)]
         prompts = [
-            [_criterion_prompt(example, answer, criterion) for criterion in rubric(example)] if answer else []
-            for example, answer in zip(examples, answers, strict=True)
+            _criterion_prompt(example, answer, criterion)
+            for example, answer, those in zip(examples, answers, criteria, strict=True)
+            for criterion in those
+            if answer
         ]
-        met = iter(self._verdicts([prompt for those in prompts for prompt in those], _read_met))
-        return [[next(met) for _ in those] if answer else None for those, answer in zip(prompts, answers, strict=True)]
+        replies = iter(self._replies(prompts, _read_met))
+        verdicts = [[Verdict(one.text, one.points, *next(replies)) for one in those] for those in criteria]
+        return [its if answer else None for its, answer in zip(verdicts, answers, strict=True)]
 
     def compare(self, example: Example, a: Answer, b: Answer) -> Winner | None:
         """Which answer is better in both orders; "tie" where the order decides. None where a verdict is missing."""
@@ -149,36 +166,33 @@ class Judge:
         prompts = []
         for example, one, other in zip(examples, a, b, strict=True):
             prompts += [_pair_prompt(example, one, other), _pair_prompt(example, other, one)]
-        found = self._verdicts(prompts, _read_better)
+        found = [reply.read for reply in self._replies(prompts, _read_better)]
         return [_winner(found[i], found[i + 1]) for i in range(0, len(found), 2)]
 
-    def _verdicts(self, prompts: Sequence[str], read: Callable[[str], Any]) -> list[Any]:
-        """What `read` makes of the judge's reply to each prompt; None where there is no verdict."""
-        replies: dict[str, str | None] = {}
-        waiting: list[str] = []
+    def _replies(self, prompts: Sequence[str], read: Callable[[str], Any]) -> list[Reply]:
+        """What `read` makes of the judge's reply to each prompt."""
+        found: dict[str, Reply] = {}
+        waiting: list[tuple[str, Request]] = []
         for prompt in dict.fromkeys(prompts):
-            replies[prompt] = kept = self._cached(prompt)
+            kept = self._cached(prompt)
             if kept is not None:
-                self.counts.cached += 1
-            elif self.counts.asked + len(waiting) < self.most_calls:
-                waiting.append(prompt)
+                found[prompt] = Reply(read(kept), "cached")
+            elif self.counts.asked + len(waiting) >= self.most_calls:
+                found[prompt] = Reply(None, "over the cap")
+            elif request := self._request(prompt):
+                waiting.append((prompt, request))
+                found[prompt] = Reply(None, "asked")
             else:
-                self.counts.over_cap += 1
+                found[prompt] = Reply(None, "too long")
         for start in range(0, len(waiting), AT_ONCE):
             for prompt, reply in self._ask(waiting[start : start + AT_ONCE]):
-                replies[prompt] = reply
-        verdicts = {prompt: None if reply is None else read(reply) for prompt, reply in replies.items()}
-        self.counts.unparsable += sum(
-            verdicts[prompt] is None for prompt, reply in replies.items() if reply is not None
-        )
-        return [verdicts[prompt] for prompt in prompts]
+                found[prompt] = Reply(read(reply), "asked")
+        for reply_read, fate in found.values():
+            self.counts.add(fate, was_read=reply_read is not None)
+        return [found[prompt] for prompt in prompts]
 
-    def _ask(self, prompts: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """The judge's solution to each prompt that fits into its context, kept on disk as well."""
-        requests = [(prompt, request) for prompt in prompts if (request := self._request(prompt))]
-        if not requests:
-            return
-        self.counts.asked += len(requests)
+    def _ask(self, requests: Sequence[tuple[str, Request]]) -> Iterator[tuple[str, str]]:
+        """Each prompt with the judge's solution to it, kept on disk as well."""
         parsers = [IncrementalParser(self.spec.answer_format) for _ in requests]
         events = self.backend.generate([request for _, request in requests])
         with closing(cast("Generator[Text | Done]", events)):
@@ -191,16 +205,14 @@ class Judge:
                     yield prompt, reply
 
     def _request(self, prompt: str) -> Request | None:
-        """The question to the judge; None, counted, where it does not fit with room for the verdict."""
-        sampling = Sampling(max_new_tokens=MAX_NEW_TOKENS)
-        request = Request(build_messages(self.spec, prompt), sampling, raw=is_raw(self.spec))
+        """The question to the judge; None where it does not fit with room for the verdict."""
+        n_ctx = min(self.spec.n_ctx, self.backend.n_ctx)
+        room = min(MAX_NEW_TOKENS, n_ctx // VERDICT_SHARE)
+        request = Request(build_messages(self.spec, prompt), Sampling(max_new_tokens=room), raw=is_raw(self.spec))
         try:
-            fits = self.backend.count_tokens(request) + MAX_NEW_TOKENS <= min(self.spec.n_ctx, self.backend.n_ctx)
+            return request if self.backend.count_tokens(request) + room <= n_ctx else None
         except ContextTooLong:
-            fits = False
-        if not fits:
-            self.counts.too_long += 1
-        return request if fits else None
+            return None
 
     def _file(self, prompt: str) -> Path:
         spec = self.spec
@@ -260,19 +272,39 @@ def rubric_of_statements(key: str) -> Rubric:
     return rubric
 
 
-def healthbench(tools: Tools) -> Metric:
-    """The metric of meta.criteria; None without a judge. Its mean is clipped_mean."""
-    return _metric(tools, criteria_of)
+@dataclass(frozen=True, slots=True)
+class CriteriaMetric:
+    """A metric that is points met of a rubric's criteria; None without a judge."""
+
+    judge: Judge | None
+    rubric: Rubric
+
+    def __call__(self, examples: Sequence[Example], answers: Sequence[Answer | None]) -> Values:
+        """See Metric."""
+        return [share_of_points(verdicts) for verdicts in self.verdicts(examples, answers)]
+
+    def verdicts(
+        self, examples: Sequence[Example], answers: Sequence[Answer | None]
+    ) -> Sequence[Sequence[Verdict] | None]:
+        """The verdict on each criterion of each answer; None without a judge or an answer."""
+        if self.judge is None:
+            return [None] * len(examples)
+        return self.judge.judge_criteria(examples, answers, self.rubric)
 
 
-def must_have(tools: Tools) -> Metric:
-    """The share of the statements of meta.must_have that the answer contains; None without a judge."""
-    return _metric(tools, rubric_of_statements("must_have"))
+def healthbench(tools: Tools) -> CriteriaMetric:
+    """The metric of meta.criteria. Its mean is clipped_mean."""
+    return CriteriaMetric(tools.judge, criteria_of)
 
 
-def nice_to_have(tools: Tools) -> Metric:
-    """The share of the statements of meta.nice_to_have that the answer contains; None without a judge."""
-    return _metric(tools, rubric_of_statements("nice_to_have"))
+def must_have(tools: Tools) -> CriteriaMetric:
+    """The share of the statements of meta.must_have that the answer contains."""
+    return CriteriaMetric(tools.judge, rubric_of_statements("must_have"))
+
+
+def nice_to_have(tools: Tools) -> CriteriaMetric:
+    """The share of the statements of meta.nice_to_have that the answer contains."""
+    return CriteriaMetric(tools.judge, rubric_of_statements("nice_to_have"))
 
 
 def clipped_mean(values: Iterable[float | None]) -> float | None:
@@ -281,20 +313,12 @@ def clipped_mean(values: Iterable[float | None]) -> float | None:
     return min(max(sum(scored) / len(scored), 0.0), 1.0) if scored else None
 
 
-def _metric(tools: Tools, rubric: Rubric) -> Metric:
-    judge: Judge | None = tools.judge
-
-    def metric(examples: Sequence[Example], answers: Sequence[Answer | None]) -> Values:
-        return [None] * len(examples) if judge is None else judge.score_criteria(examples, answers, rubric)
-
-    return metric
-
-
-def _share_of_points(criteria: Sequence[Criterion], met: Sequence[bool | None] | None) -> float | None:
-    possible = sum(criterion.points for criterion in criteria if criterion.points > 0)
-    if met is None or not possible or any(one is None for one in met):
+def share_of_points(verdicts: Sequence[Verdict] | None) -> float | None:
+    """Points met of the positive points; None without positive points, and where a verdict is missing."""
+    possible = sum(verdict.points for verdict in verdicts or () if verdict.points > 0)
+    if verdicts is None or not possible or any(verdict.met is None for verdict in verdicts):
         return None
-    return sum(criterion.points for criterion, one in zip(criteria, met, strict=True) if one) / possible
+    return sum(verdict.points for verdict in verdicts if verdict.met) / possible
 
 
 # Prompts and verdicts

@@ -1,11 +1,14 @@
-"""The tables of all metrics and of the figures beside them: what each is called, what it says, where its function is."""
+"""The tables of metrics and of the figures beside them: what each is called, what it says, where its function is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from evaluation.stats import ANY, COUNTS, SHARES, Bounds
+
 Better = Literal["high", "low", "neither"]
 Unit = Literal["share", "number", "ms", "tokens"]
+_SIMILARITIES = ("embedding_similarity", "bertscore_f1")  # numbers that may be below 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +179,13 @@ def info_of(name: str) -> MetricInfo | None:
     if part not in ("known", "unknown") or plain not in METRICS:
         return None
     return replace(METRICS[plain], name=name, title=f"{METRICS[plain].title}, {part} conditions")
+
+
+def bounds_of(name: str) -> Bounds | None:
+    """The least and the most that a value can be; None for a metric that is not known."""
+    info = info_of(name)
+    if info is None:
+        return None
+    if info.unit == "share":
+        return ANY if info.clipped else SHARES
+    return ANY if name.startswith(_SIMILARITIES) else COUNTS

@@ -87,6 +87,7 @@ def interval_plot(title: str, about: str, rows: Sequence[Row], axis: Axis, lines
     parts: list[str] = []
     y = LINE + 8 if lines else 4
     top = y
+    lanes: list[tuple[float, float]] = []  # what is drawn behind keeps to the lanes, and off the labels
     for row in rows:
         parts.append(f'<text x="0" y="{y + LINE - 3}" class="label">{escape(row.label)}</text>')
         if row.note:
@@ -94,15 +95,17 @@ def interval_plot(title: str, about: str, rows: Sequence[Row], axis: Axis, lines
         y += LINE + 4
         for lane, dot in enumerate(row.dots):
             parts.append(_dot(dot, axis, y + LANE * lane + LANE / 2))
+        lanes.append((y - 1, y + LANE * max(1, len(row.dots)) + 1))
         y += LANE * max(1, len(row.dots)) + 6
-    back = _grid(axis, top, y)
+    back = _grid(axis, lanes, y)
     for line in lines:
         low, high = axis.place(line.value), axis.place(line.until)
         if high > low:
-            width = f"{97 * (high - low):.3f}%"
-            back += f'<rect x="{_percent(low)}" width="{width}" y="{top - 4}" height="{y - top + 4}" class="range"/>'
+            where = f'x="{_percent(low)}" width="{97 * (high - low):.3f}%"'
+            back += "".join(f'<rect {where} y="{a}" height="{b - a}" class="range"/>' for a, b in lanes)
         else:
-            back += f'<line x1="{_percent(low)}" x2="{_percent(low)}" y1="{top - 4}" y2="{y}" class="mark"/>'
+            where = f'x1="{_percent(low)}" x2="{_percent(low)}"'
+            back += "".join(f'<line {where} y1="{a}" y2="{b}" class="mark"/>' for a, b in [(top - 4, top + 1), *lanes])
     for letters, place in _line_places(lines, axis):
         back += f'<text x="{place}" y="{LINE - 2}" class="tick middle">{letters}</text>'
     return _svg(title, about, back + "".join(parts), f'width="100%" height="{y + LINE + 6}"')
@@ -244,13 +247,13 @@ def _dot(dot: Dot, axis: Axis, y: float) -> str:
     )
 
 
-def _grid(axis: Axis, top: float, bottom: float) -> str:
+def _grid(axis: Axis, lanes: Sequence[tuple[float, float]], bottom: float) -> str:
     parts = []
     for value, text in axis.ticks:
         place = axis.place(value)
         anchor = "start" if place < 0.01 else "end" if place > 0.99 else "middle"
         x, kind = _percent(place), "zero" if value == 0 and axis.low < 0 else "grid"
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{top}" y2="{bottom}" class="{kind}"/>')
+        parts += [f'<line x1="{x}" x2="{x}" y1="{a}" y2="{b}" class="{kind}"/>' for a, b in lanes]
         parts.append(f'<text x="{x}" y="{bottom + LINE}" class="tick {anchor}">{escape(text)}</text>')
     return "".join(parts)
 

@@ -4,9 +4,9 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from evaluation.choices import outcome_of
@@ -26,7 +26,8 @@ class Prediction:
     choice: the letter of the option that was chosen, None for none. scores: metric -> value, None where it could not
     be scored. outcome: of a multiple-choice question, else "". groups: group -> the example's value. Times, tokens and
     price (US dollars) are None where they are not known. accepted: further right answers. fault: why there is no
-    answer, or why the options have no log-probabilities, "" for nothing. key_terms: those of the example.
+    answer, or why the options have no log-probabilities, "" for nothing; why: the same in words that can be counted.
+    key_terms: those of the example. judged: metric -> {"judge": its model, "verdicts": [judge.Verdict as an object]}.
     """
 
     id: str
@@ -56,9 +57,23 @@ class Prediction:
     accepted: Sequence[str] = ()
     fault: str = ""
     key_terms: Sequence[str] = ()
+    why: str = ""
+    judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the model could be asked."""
+        return bool(self.raw) or self.option_logprobs is not None or not self.fault
+
+    @property
+    def example(self) -> Example:
+        """As far as it is known here, the example that was answered."""
+        return Example(
+            self.question, self.reference, self.id, context=self.context, options=self.options, accepted=self.accepted
+        )
 
 
-_NAMES = frozenset(field.name for field in fields(Prediction))
+_NAMES = frozenset(its.name for its in fields(Prediction))
 
 
 def prediction_of(
@@ -71,6 +86,8 @@ def prediction_of(
     scores: Mapping[str, float | None],
     groups: Mapping[str, str],
     fault: str,
+    why: str = "",
+    judged: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Prediction:
     """The line of an example and the answer to it, None where the model could not be asked."""
     said = answer or Answer("", complete=False)
@@ -81,7 +98,7 @@ def prediction_of(
         example.id, model, suite, example.kind, example.question, example.context, example.options, example.answer,
         said.raw, said.reasoning, said.solution, said.complete, said.finish_reason, choice, said.option_logprobs,
         scores, outcome, groups, example.question_id, said.ttft_ms, said.total_ms, said.prompt_tokens,
-        said.completion_tokens, said.price, tuple(example.accepted), fault, tuple(example.key_terms),
+        said.completion_tokens, said.price, tuple(example.accepted), fault, tuple(example.key_terms), why, dict(judged),
     )  # fmt: skip
 
 

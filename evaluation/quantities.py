@@ -6,7 +6,8 @@ ranges, limits or stages. Of an equation only what stands behind the last "=" co
 counts where it repeats the result in the unit that was asked for.
 
 In the final statement quantities of the unit asked for, or of one that becomes it, go before plain numbers, and
-those before any other unit. Different values there, a range, a bound or an unfinished calculation are ambiguous
+those before any other unit. A patient's weight is no dose, and "a day" or "per dose" is read as the dose where the
+question asks for that alone. Different values there, a range, a bound or an unfinished calculation are ambiguous
 and cannot be scored. No quantity at all, or one of something else, is a wrong answer. Values that differ by
 rounding alone are the same.
 """
@@ -14,7 +15,7 @@ rounding alone are the same.
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -66,7 +67,9 @@ def read(text: str, unit: str = "", kind: Kind = "decimal", analyte: str = "") -
     def of_statement(statement: str) -> Reading:
         return _read_statement(statement, unit, wanted, kind, analyte)
 
-    marked, last = _final_statements(text, lambda part: bool(quantities_in(part)))
+    marked, last = _final_statements(text, lambda part: bool(_told(part, wanted)))
+    if not marked and not last:
+        marked, last = _final_statements(text, lambda part: bool(quantities_in(part)))
     readings = [of_statement(statement) for statement in marked or last]
     if not readings:
         return Reading(None, "none")
@@ -154,7 +157,7 @@ def calc_correct(tools: Tools) -> Metric:
 def _limits(meta: Mapping[str, Any]) -> tuple[float, float] | None:
     try:
         return float(meta["lower"]), float(meta["upper"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # 10**400 is an integer, and no float
         return None
 
 
@@ -182,8 +185,16 @@ _FINAL = re.compile(
 )
 _SENTENCE = re.compile(r"(?<=[a-z0-9)%][.!?;])\s+(?!\d+\s*[.)]\s)|\n+")
 _REMARK = re.compile(r"\b(?:normal|reference|ranges?|stages?|threshold|cut-?offs?|(?:upper|lower) limit)\b")
-_EQUAL = re.compile(r"=|≈|≅|→|⇒|\b(?:equals|is equal to)\b")
+_EQUAL = re.compile(r"-+>|=+>|(?<![<>])=|≈|≅|→|⇒|\b(?:equals|is equal to)\b")
 _PARENTHESES = re.compile(r"[(\[]([^()\[\]]*)[)\]]")
+_EACH = re.compile(r"\s*(?:/|\bper\b|\ba\b)\s*(?:doses?|days?|d)$")
+_OF_BODY = (  # before a mass, and after it
+    re.compile(r"\b(?:weigh(?:s|ing|ed)?|(?:body\s*)?weight)\s*(?:(?:is|was|of|about|:|=)\s*)*$"),
+    re.compile(
+        r"[\s-]*(?:(?:old|female|male|adult|pa?ediatric|obese|elderly|newborn)\s+)*"
+        r"(?:patient|child|boy|girl|infant|baby|neonate|newborn|toddler|adult|man|woman|male|female|person|body)\b"
+    ),
+)
 _CLAUSE = re.compile(r"[,;]\s+")
 _IN_TERMS = re.compile(rf"\bin (?:terms|units) of\s+\(?({UNIT})")
 _ASKED = re.compile(rf"\b(?:in|as an?)\s+\(?({UNIT})")
@@ -237,9 +248,13 @@ def _read_statement(statement: str, unit: str, wanted: Unit | None, kind: Kind, 
     else:
         inner = (m[1] for m in _PARENTHESES.finditer(statement) if not _REMARK.search(m[1]) and "=" not in m[1])
         repeated = [one for part in inner for one in quantities_in(part)]
-    found = quantities_in(_result_side(_without_remarks(outer)))
+    side = _result_side(_without_remarks(outer))
+    found = _told(side, wanted) or quantities_in(side)
     near = [_as_wanted(one, unit, wanted, kind, analyte) for one in found]
     fitting = [one for one in near if one is not None and one.unit]
+    if wanted and not fitting:
+        near = [_as_wanted(_each(one), unit, wanted, kind, analyte) for one in found]
+        fitting = [one for one in near if one is not None and one.unit]
     plain = [one for one in near if one is not None and not one.unit]
     if wanted:
         again = [_as_wanted(one, unit, wanted, kind, analyte) for one in repeated]
@@ -265,6 +280,29 @@ def _result_side(statement: str) -> str:
     sides = _EQUAL.split(statement)
     several = any(_CLAUSE.search(side) or " and " in side for side in sides[1:-1])
     return sides[-1] if not several and quantities_in(sides[-1]) else statement
+
+
+def _told(text: str, wanted: Unit | None) -> list[Found]:
+    """The quantities of the text, without anybody's weight where another mass is asked for."""
+    found = quantities_in(text)
+    if wanted is None or wanted.above != "mass" or wanted.whose == "body":
+        return found
+    return [one for one in found if not _is_of_body(one, text)]
+
+
+def _is_of_body(one: Found, text: str) -> bool:
+    """Whether a mass is somebody's weight: "70 kg", "a 3200 g infant", "weighing 900 g"."""
+    unit = unit_of(one.unit) if one.unit else None
+    if unit is None or (unit.above, unit.below) != ("mass", ()):
+        return False
+    before, after = _OF_BODY
+    said = before.search(text[max(0, one.start - 30) : one.start]) or after.match(text, one.end)
+    return unit.whose == "body" or bool(said)
+
+
+def _each(one: Found) -> Found:
+    """What is taken a day or a time, without these words."""
+    return replace(one, unit=_EACH.sub("", one.unit))
 
 
 def _as_wanted(one: Found, unit: str, wanted: Unit | None, kind: Kind, analyte: str) -> Found | None:

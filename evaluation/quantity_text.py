@@ -3,15 +3,17 @@
 A number has a sign, digits with thousands separators or a decimal point, and a power of ten: "-1,234.5",
 ".5", "1.2e3", "4.5 x 10^9". A fraction is of small whole numbers: "1/2", "1 1/2". What can be read in two ways
 is there, but not `clear`: a decimal comma, a range, a bound, an unfinished calculation. Digits within a name
-("CHA2DS2-VASc", "CURB-65") or behind a label ("stage 3") are no numbers.
+("CHA2DS2-VASc", "CURB-65") or behind a label ("stage 3") are no numbers. What is larger than LARGEST is taken for
+that, and a power of ten for no less than its inverse.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
-from evaluation.units import UNIT, unit_of
+from evaluation.units import UNIT, is_count, unit_of
 
 _NUMBER = re.compile(
     r"(?P<sign>(?<![\w)\]%])[-+])?(?<![\w.^])(?<![a-z]-)"
@@ -33,7 +35,10 @@ _BOUND = re.compile(
 _JOINT = re.compile(r"\s*(?:[-+x×*÷±/]|to|through|and|or|and/or|plus|minus|times)\s*")
 _OUT_OF = re.compile(r"\s*(?:out\s+of|of)\s+(?:a\s+)?(?:(?:possible|maximum|total)(?:\s+of)?\s+)?")
 _MINUS = re.compile(r"\b(?:minus|negative)\s+$")
+_SCORE = re.compile(r"\b(?:scores?|scored|points?)\b[^.;\n]*$")  # before "3/9": 3 of 9 points, and no third
 _LARGEST_DENOMINATOR = 16
+_LARGEST_POWER = 30
+LARGEST = 10.0**_LARGEST_POWER
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,15 @@ _SAME = str.maketrans({**dict.fromkeys("−–‐‑‒", "-"), "μ": "µ", "⁄
 
 def quantities_in(text: str) -> list[Found]:
     """Every number of the text with its unit, in order."""
+    return list(_quantities_in(text))
+
+
+@lru_cache(maxsize=64)  # one answer is looked through several times
+def _quantities_in(text: str) -> tuple[Found, ...]:
     text = lowered(text)
     found = [*_numbers(text), *_number_words(text)]
     found.sort(key=lambda one: one.start)
-    return _unclear_joints(text, _without_totals(text, _with_fractions(text, found)))
+    return tuple(_unclear_joints(text, _without_totals(text, _with_fractions(text, found))))
 
 
 def _numbers(text: str) -> Iterator[Found]:
@@ -96,17 +106,22 @@ def _number_words(text: str) -> Iterator[Found]:
 
 
 def _value_of(digits: str, power: str) -> tuple[float, float]:
-    """The value, and half a unit of its last digit."""
+    """The value, and half a unit of its last digit; neither is above LARGEST."""
     if "^" in digits:
-        value = 10.0 ** float(digits.partition("^")[2].strip(" ()"))
+        value = _power_of_ten(digits.partition("^")[2])
         return value, 0.5 * value
     digits = digits.replace(",", "")
-    scale = 10.0 ** float(re.split(r"[\^e]", power)[-1].strip(" ()")) if power else 1.0
-    return float(digits) * scale, 0.5 * 10.0 ** -len(digits.partition(".")[2]) * scale
+    scale = _power_of_ten(re.split(r"[\^e]", power)[-1]) if power else 1.0
+    half_step = 0.5 * 10.0 ** -len(digits.partition(".")[2]) * scale
+    return min(float(digits) * scale, LARGEST), min(half_step, LARGEST)
+
+
+def _power_of_ten(exponent: str) -> float:
+    return 10.0 ** max(-_LARGEST_POWER, min(_LARGEST_POWER, float(exponent.strip(" ()"))))
 
 
 def _with_fractions(text: str, found: list[Found]) -> list[Found]:
-    """ "1/2" and "1 1/2" as one number each."""
+    """ "1/2" and "1 1/2" as one number each; of a score, "3/9", the points alone."""
     kept: list[Found] = []
     for one in found:
         last = kept[-1] if kept else None
@@ -114,6 +129,10 @@ def _with_fractions(text: str, found: list[Found]) -> list[Found]:
             kept.append(one)
             continue
         kept.pop()
+        told = is_count(one.unit) or (not one.unit and _SCORE.search(text[max(0, last.start - 40) : last.start]))
+        if told and 0 <= last.value <= one.value:
+            kept.append(replace(last, end=one.end, clear=last.clear and one.clear, whole=last.value))
+            continue
         proper = last.clear and one.clear and 0 <= last.value < one.value <= _LARGEST_DENOMINATOR
         whole_numbers = last.value.is_integer() and one.value.is_integer()
         value = last.value / one.value if one.value else 0.0
@@ -127,11 +146,12 @@ def _with_fractions(text: str, found: list[Found]) -> list[Found]:
 
 
 def _without_totals(text: str, found: list[Found]) -> list[Found]:
-    """Without the 9 of "3 out of 9"."""
+    """Without the 9 of "3 out of 9" and of "3 points out of 9"."""
     kept: list[Found] = []
     for one in found:
         last = kept[-1] if kept else None
-        if last and not last.unit and one.value >= last.value and _OUT_OF.fullmatch(text[last.end : one.start]):
+        counts = last and (not last.unit or is_count(last.unit)) and one.value >= last.value
+        if last and counts and _OUT_OF.fullmatch(text[last.end : one.start]):
             kept[-1] = replace(last, end=one.end, whole=last.value)
         else:
             kept.append(one)
@@ -142,6 +162,6 @@ def _unclear_joints(text: str, found: list[Found]) -> list[Found]:
     """Neither end of a range or a calculation is clear."""
     joined = [bool(_JOINT.fullmatch(text[a.end : b.start])) for a, b in pairwise(found)]
     return [
-        replace(one, clear=one.clear and not before and not after)
+        replace(one, clear=False) if before or after else one
         for one, before, after in zip(found, [False, *joined], [*joined, False], strict=False)
     ]

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.overlap import Overlap, overlap_with
+from evaluation.people import People
+from evaluation.report_asked import asked_blocks
 from evaluation.report_blocks import Block, Document, Points, Section, Text, to_html, to_markdown
 from evaluation.report_comparison import Differences, comparison_blocks, differences_of, group_blocks, vote_blocks
 from evaluation.report_data import Results, SuiteFacts, headline_of, metrics_of, read_results
@@ -12,11 +14,13 @@ from evaluation.report_suite import (
     accuracy_figure,
     calibration_blocks,
     estimate_of,
+    judge_blocks,
     metrics_table,
     outcome_blocks,
     pass_sentence,
     profile_figure,
     references_table,
+    scored_metrics,
 )
 from evaluation.report_training import overlap_blocks, split_blocks, training_sections
 from evaluation.suites import SUITES
@@ -36,12 +40,15 @@ METHODS = (
     " never as 0.",
     "Intervals are 95 % intervals for questions like these. Shares of right and wrong: Wilson's. Other means: a"
     " bootstrap over questions, its percentiles widened for their number (a plain percentile interval over few covers"
-    " less than it says), Student's t below 10 questions. Items of one question count as one.",
+    " less than it says), Student's t below 10 questions, cut where it reaches beyond what a value can be. Items of one"
+    " question count as one.",
     "Comparisons are paired: only questions that both models have a value for. Their p is McNemar's exact test for"
-    " right and wrong, else from flipping the signs of the differences. q is p after Benjamini and Hochberg, over the"
-    " metrics of one comparison, or over its groups.",
-    "Better or worse is said where q is below 0.05 and the interval does not hold 0. Not shown is no proof that models"
-    " are equal.",
+    " right and wrong, else from flipping the signs of the differences. q is p after Benjamini and Hochberg, over all"
+    " models of a suite and their metrics, or their groups; metrics without a better side, and those in which nothing"
+    " differs, are not counted.",
+    "Better or worse is said where q is below 0.05 and the interval does not hold 0. Not shown may stand beside an"
+    " interval without 0: the interval is of that one comparison, q minds how many were made. It is no proof that"
+    " models are equal.",
     "Figures that others state are theirs: other data, other prompts, often without a source. They are no result of"
     " this report.",
 )
@@ -56,21 +63,25 @@ def write_report(
     catalogue: Mapping[str, ModelSpec] | None = None,
     suite_folders: Sequence[Path] = (SUITES,),
     knowledge: Knowledge | None = None,
+    people: People | None = None,
     seed: int = 0,
 ) -> list[Path]:
     """Writes the report on the runs in these folders to `out` (HTML) and beside it as Markdown; the two paths.
 
+    Where `out` ends in .md the HTML stands beside it.
+
     baseline: the model that the others are compared with; by default the base of the others, else the first one.
     training_data: files in which the questions are looked for. catalogue: what the models are called, and which are
     demo models. suite_folders: where the suites' files are, which tell a benchmark from somebody's own questions.
-    Raises InvalidInput, NotFound.
+    people: raters of the same answers. Raises InvalidInput, NotFound.
     """
     results = read_results(
-        folders, catalogue or {}, baseline, suite_folders=suite_folders, with_questions=bool(training_data)
-    )
+        folders, catalogue or {}, baseline,
+        suite_folders=suite_folders, with_questions=bool(training_data), people=people,
+    )  # fmt: skip
     overlaps = {name: overlap_with(training_data, questions) for name, questions in results.questions.items()}
     document = build(results, overlaps, knowledge or load_knowledge(), seed, trained=bool(baseline))
-    paths = [out, out.with_suffix(".md")]
+    paths = [out.with_suffix(".html") if out.suffix.lower() == ".md" else out, out.with_suffix(".md")]
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for path, text in zip(paths, (to_html(document), to_markdown(document)), strict=True):
@@ -116,11 +127,12 @@ def _suite_blocks(
     overlap: Overlap | None,
     seed: int,
 ) -> list[Block]:
-    items = results.of(suite.name)
+    items, judges = results.of(suite.name), results.judges_of(suite.name)
     metrics = metrics_of(items.values())
     metric = headline_of(items.values(), suite)
     licence = f" Licence: {suite.licence}." if suite.licence else ""
     blocks: list[Block] = [Text(f"{KINDS[suite.family]} {suite.about}{licence}".strip())]
+    blocks += asked_blocks(items, results.asked_of(suite.name), suite.template)
     if metric:
         blocks.append(accuracy_figure(suite, items, metric, series))
     if suite.pass_line:
@@ -128,7 +140,9 @@ def _suite_blocks(
         blocks.append(
             Points([pass_sentence(suite, model, estimate_of(its, its_metric)) for model, its in items.items()])
         )
-    blocks += [*references_table(suite), *profile_figure(items, metrics, series), metrics_table(items, metrics)]
+    blocks += [*judge_blocks(judges), *references_table(suite, scored_metrics(items))]
+    blocks += profile_figure(items, metrics, series)
+    blocks += [metrics_table(items, metrics, judges, results.figures_of(suite.name))]
     blocks += [*outcome_blocks(items), *comparison_blocks(items, differences, series)]
     if metric:
         blocks += [*group_blocks(items, metric, seed), *split_blocks(items, metric)]

@@ -1,6 +1,6 @@
 """What a report is made of, and how it becomes one HTML file or Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -40,7 +40,8 @@ class Points:
 class Table:
     """Rows under headers: the first `labels` columns and the last `words` columns are text, the others numbers.
 
-    A label of any column but the last of them spans the rows below that repeat it.
+    texts: headers of further columns that are text. A label of any column but the last of them spans the rows below
+    that repeat it.
     """
 
     caption: str
@@ -48,6 +49,7 @@ class Table:
     rows: Sequence[Sequence[str | Cell]]
     labels: int = 1
     words: int = 0
+    texts: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +151,18 @@ def _html(block: Block) -> str:
 
 
 def _html_table(table: Table) -> str:
+    """Roles are written out, because a narrow page shows cells as blocks, which takes them; labels stand there."""
     head = "".join(
-        f'<th scope="col" class="{_column(table, column)}">{escape(name)}</th>'
+        f'<th scope="col" role="columnheader" class="{_column(table, column)}">{escape(name)}</th>'
         for column, name in enumerate(table.headers)
     )
     body = "".join(_html_row(table, number) for number in range(len(table.rows)))
     caption = escape(table.caption)
     return (
         f'<div class="table"><p class="caption" aria-hidden="true">{caption}</p>'
-        f'<div class="scroll" role="group" tabindex="0" aria-label="{caption}"><table aria-label="{caption}">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></div>"
+        f'<div class="scroll" role="group" tabindex="0" aria-label="{caption}">'
+        f'<table role="table" aria-label="{caption}"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div></div>'
     )
 
 
@@ -169,8 +173,11 @@ def _html_row(table: Table, number: int) -> str:
         if spans:
             kind = 'th scope="row"' if column < table.labels else "td"
             span = f' rowspan="{spans}"' if spans > 1 else ""
-            cells += f'<{kind} class="{_column(table, column)}"{span}>{_html_cell(cell)}</{kind[:2]}>'
-    return f"<tr{_starts(table, number)}>{cells}</tr>"
+            name = f' data-label="{escape(table.headers[column])}"' if column else ""
+            role = "rowheader" if column < table.labels else "cell"
+            about = f'class="{_column(table, column)}" role="{role}"{name}{span}'
+            cells += f"<{kind} {about}>{_html_cell(cell)}</{kind[:2]}>"
+    return f'<tr role="row"{_starts(table, number)}>{cells}</tr>'
 
 
 def _starts(table: Table, number: int) -> str:
@@ -202,7 +209,9 @@ def _html_cell(cell: str | Cell) -> str:
 def _column(table: Table, column: int) -> str:
     if column < table.labels:
         return "label"
-    return "words" if column >= len(table.headers) - table.words else "number"
+    if column >= len(table.headers) - table.words:
+        return "words"
+    return "text" if table.headers[column] in table.texts else "number"
 
 
 def _markdown(block: Block) -> Iterator[str]:
@@ -219,7 +228,8 @@ def _markdown(block: Block) -> Iterator[str]:
         yield f"**{_plain(block.caption)}**"
         yield ""
         yield f"| {' | '.join(map(_plain, block.headers))} |"
-        yield "|" + "|".join("---" if column < block.labels else "---:" for column in range(len(block.headers))) + "|"
+        ends = ("---:" if _column(block, column) == "number" else "---" for column in range(len(block.headers)))
+        yield f"|{'|'.join(ends)}|"
         yield from (f"| {' | '.join(_plain(text_of(cell)) for cell in row)} |" for row in block.rows)
 
 

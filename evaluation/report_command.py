@@ -10,13 +10,18 @@ def add_report_parser(commands: "_SubParsersAction[ArgumentParser]", common: Arg
     """Adds `report` to the commands."""
     parser = commands.add_parser(
         "report", parents=[common], help="one HTML file on the results of runs",
-        description="Compare models on stored predictions: report.html in one file, and report.md.",
+        description="Compare models on stored predictions: report.html in one file, and report.md. Where there is a"
+        " store it is read: ratings of the same answers give the accuracy of their steps, by the raters' marks, and a"
+        " judge's agreement with clinicians.",
     )  # fmt: skip
     parser.add_argument(
         "folders", nargs="+", type=Path, metavar="DIR", help="a folder that `python -m evaluation run` wrote"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="the HTML file (default: report.html in the first DIR); .md beside it"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the HTML file (default: report.html in the first DIR); .md beside it",
     )
     parser.add_argument(
         "--baseline", default="", metavar="MODEL",
@@ -32,6 +37,7 @@ def add_report_parser(commands: "_SubParsersAction[ArgumentParser]", common: Arg
 
 def run_report(args: Namespace, settings: Settings) -> None:
     """Writes the report and says where it is. Raises InvalidInput, NotFound."""
+    from evaluation.people import people_here
     from evaluation.report import write_report
     from evaluation.suites import SUITES
     from medchat.catalogue import Catalogue
@@ -43,5 +49,6 @@ def run_report(args: Namespace, settings: Settings) -> None:
         training_data=args.training_data,
         catalogue=Catalogue(settings.models_dir, settings.own_models_file),
         suite_folders=(SUITES, settings.data_dir / "suites"),
+        people=people_here(settings),
     )
     print("\n".join(map(str, paths)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evaluation.comparison import SMALL_GROUP, Difference, compare
+from evaluation.comparison import SMALL_GROUP, Difference, adjusted_together, compare
 from evaluation.plots import Dot, Row, axis_around, interval_plot, series_legend
 from evaluation.report_blocks import Block, Cell, Figure, Heading, Table, Text
 from evaluation.report_suite import Items, estimate_of, groups_of, in_group, scored_metrics
@@ -28,9 +28,11 @@ Differences = Mapping[str, Sequence[Difference]]  # from the first model, by the
 
 
 def differences_of(items: Items, seed: int) -> dict[str, list[Difference]]:
-    """Every other model compared with the first one."""
+    """Every other model compared with the first one, adjusted over all of them."""
     first, *others = items
-    return {other: compare(items[first], items[other], np.random.default_rng(seed), by_group=False) for other in others}
+    return adjusted_together(
+        {other: compare(items[first], items[other], np.random.default_rng(seed), by_group=False) for other in others}
+    )
 
 
 def comparison_blocks(items: Items, differences: Differences, series: Mapping[str, int]) -> list[Block]:
@@ -51,12 +53,12 @@ def _difference_table(first: str, model: str, found: Sequence[Difference]) -> Ta
         [
             directed(its.metric), said(its.metric, its.before), said(its.metric, its.after),
             said_change(its.metric, its), verdict_cell(its), f"{its.n}, few" if its.few else str(its.n),
-            str(its.n_left_out), probability(its.p), probability(its.q), its.method,
+            str(its.n_left_out), probability(its.p), probability(its.q) if its.verdict else "-", its.method,
         ]
         for its in found
     ]  # fmt: skip
     headers = ("Metric", first, model, "Difference", "Verdict", "n", "Left out", "p", "q", "Method")
-    return Table(f"{model} compared with {first}", headers, rows, words=1)
+    return Table(f"{model} compared with {first}", headers, rows, words=1, texts=("Verdict",))
 
 
 def group_blocks(items: Items, metric: str, seed: int) -> list[Block]:
@@ -65,10 +67,11 @@ def group_blocks(items: Items, metric: str, seed: int) -> list[Block]:
     if not groups:
         return []
     first, *others = items
-    changes = {
-        other: {its.group: its for its in compare(items[first], items[other], np.random.default_rng(seed), [metric])}
+    compared = {
+        other: [its for its in compare(items[first], items[other], np.random.default_rng(seed), [metric]) if its.group]
         for other in others
     }
+    changes = {other: {its.group: its for its in found} for other, found in adjusted_together(compared).items()}
     rows: list[list[str | Cell]] = []
     sizes: list[tuple[int, str]] = []
     for name, value in groups:
@@ -95,14 +98,18 @@ def vote_blocks(items: Items, knowledge: Knowledge, seed: int) -> list[Block]:
     rows: list[list[str | Cell]] = []
     for model, its in found.members.items():
         change = found.against[model]
-        rows.append([model, said_estimate(metric, its), said_change(metric, change), verdict_cell(change)])
-    rows.append([f"vote of the {len(items)}, equal", said_estimate(metric, found.equal), "", ""])
+        rows.append([
+            model, said_estimate(metric, its), said_change(metric, change), verdict_cell(change),
+            probability(change.p), probability(change.q),
+        ])  # fmt: skip
+    rows.append([f"vote of the {len(items)}, equal", said_estimate(metric, found.equal), "", "", "", ""])
     if found.weighted:
-        rows.append(["vote, weighted by held-out accuracy", said_estimate(metric, found.weighted), "", ""])
-    headers = ("Who answers", title_of(metric), "The equal vote against it", "The vote is")
+        rows.append(["vote, weighted by held-out accuracy", said_estimate(metric, found.weighted), "", "", "", ""])
+    headers = ("Who answers", title_of(metric), "The equal vote against it", "The vote is", "p", "q")
     return [
         Heading("The models' vote"), Text(_vote_note(found)),
-        Table(f"The vote and its members, n = {found.n}", headers, rows), _agreement_table(found),
+        Table(f"The vote and its members, n = {found.n}", headers, rows, texts=("The vote is",)),
+        _agreement_table(found),
         Text(_kappa_note(found), "note"),
     ]  # fmt: skip
 

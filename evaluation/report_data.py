@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from evaluation.judge_agreement import JudgeNote, judge_notes, judged_by
 from evaluation.metric_table import METRICS
+from evaluation.people import People
 from evaluation.predictions import Prediction, read_predictions
+from evaluation.report_asked import Asked, asked_in
 from evaluation.suite_files import FileReference, read_suite_file
 from evaluation.suites import SUITES
+from evaluation.summary import Figures, Result
 from medchat.catalogue import ModelSpec
 from medchat.errors import InvalidInput, NotFound
 
@@ -36,7 +40,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class SuiteFacts:
-    """A suite of the report. family "own": somebody's own questions."""
+    """A suite of the report. family "own": somebody's own questions. template: its own, "" where it names none."""
 
     name: str
     title: str = ""
@@ -45,20 +49,42 @@ class SuiteFacts:
     licence: str = ""
     references: Sequence[FileReference] = ()
     pass_line: tuple[str, float] | None = None
+    template: str = ""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Predictions by suite and label, without their long texts. questions: question and context by suite and id."""
+    """Predictions by suite and label, without their long texts. questions: question and context by suite and id.
+
+    figures: what stands beside the metrics, judges: who gave values, both by suite and label. asked: how their runs
+    asked, by suite and label.
+    """
 
     models: Sequence[ModelFacts]
     suites: Sequence[SuiteFacts]
     items: Mapping[tuple[str, str], Sequence[Prediction]]
     questions: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    figures: Mapping[tuple[str, str], Mapping[str, Result]] = field(default_factory=dict)
+    judges: Mapping[str, Mapping[str, Mapping[str, JudgeNote]]] | None = None
+    asked: Mapping[tuple[str, str], Asked] = field(default_factory=dict)
 
     def of(self, suite: str) -> dict[str, Sequence[Prediction]]:
         """The predictions of the models that the suite was given to, by label, in the report's order."""
         return {m.label: self.items[suite, m.label] for m in self.models if (suite, m.label) in self.items}
+
+    def judges_of(self, suite: str) -> Mapping[str, Mapping[str, JudgeNote]]:
+        """Who judged the answers to the suite, by label and metric; where nobody says, as the answers have it."""
+        if self.judges is not None:
+            return self.judges.get(suite, {})
+        return judge_notes({label: judged_by(its, None) for label, its in self.of(suite).items()})
+
+    def asked_of(self, suite: str) -> dict[str, Asked]:
+        """How the suite was asked, by label."""
+        return {label: its for (name, label), its in self.asked.items() if name == suite}
+
+    def figures_of(self, suite: str) -> dict[str, Mapping[str, Result]]:
+        """What stands beside the suite's metrics, by label."""
+        return {label: its for (name, label), its in self.figures.items() if name == suite}
 
 
 def read_results(
@@ -68,16 +94,20 @@ def read_results(
     *,
     suite_folders: Sequence[Path] = (SUITES,),
     with_questions: bool = False,
+    people: People | None = None,
 ) -> Results:
     """The predictions in the folders of runs. baseline: the model that stands first, by default the lineage's root.
 
-    Raises InvalidInput when a folder has none or two have the same name, NotFound for an unknown baseline.
+    people: raters of the same answers. Raises InvalidInput when a folder has none or two have the same name, NotFound
+    for an unknown baseline.
     """
     items: dict[tuple[str, str], list[Prediction]] = {}
     facts: dict[str, ModelFacts] = {}
+    figures: dict[tuple[str, str], Figures] = {}
     questions: dict[str, dict[str, Sequence[str]]] = {}
+    asked: dict[tuple[str, str], Asked] = {}
     for folder in folders:
-        known = _facts_by_model(folder)
+        known, its_asked = _facts_by_model(folder), asked_in(folder)
         earlier = set(items)
         for prediction in read_predictions(folder):
             label = prediction.model
@@ -86,15 +116,23 @@ def read_results(
             if (prediction.suite, label) in earlier:
                 raise InvalidInput(f"Two folders called {folder.name} have predictions of {prediction.model}.")
             items.setdefault((prediction.suite, label), []).append(_lean(prediction))
+            figures.setdefault((prediction.suite, label), Figures(people)).add(prediction)
             if label not in facts:
                 facts[label] = _model_facts(label, prediction.model, known, catalogue)
+            if (prediction.suite, prediction.model) in its_asked:
+                asked[prediction.suite, label] = its_asked[prediction.suite, prediction.model]
             if with_questions:
                 questions.setdefault(prediction.suite, {})[prediction.id] = (prediction.question, prediction.context)
         if set(items) == earlier:
             raise InvalidInput(f"{folder} has no predictions; give the folder of a run of `evaluation run`.")
     models = ordered(list(facts.values()), baseline)
     suites = [suite_facts(name, suite_folders) for name in dict.fromkeys(suite for suite, _ in items)]
-    return Results(models, sorted(suites, key=_family_place), items, questions)
+    judges = {
+        suite.name: judge_notes({label: its.judged for (name, label), its in figures.items() if name == suite.name})
+        for suite in suites
+    }
+    estimates = {place: its.estimates() for place, its in figures.items()}
+    return Results(models, sorted(suites, key=_family_place), items, questions, estimates, judges, asked)
 
 
 def ordered(models: Sequence[ModelFacts], baseline: str = "") -> list[ModelFacts]:
@@ -144,7 +182,9 @@ def suite_facts(name: str, folders: Sequence[Path] = (SUITES,)) -> SuiteFacts:
         return SuiteFacts(name)
     file = read_suite_file(path)
     line = (file.pass_line.metric, file.pass_line.share) if file.pass_line else None
-    return SuiteFacts(name, file.title, file.about, file.family, file.licence, tuple(file.references), line)
+    return SuiteFacts(
+        name, file.title, file.about, file.family, file.licence, tuple(file.references), line, file.template
+    )
 
 
 def _family_place(suite: SuiteFacts) -> int:
@@ -152,9 +192,9 @@ def _family_place(suite: SuiteFacts) -> int:
 
 
 def _lean(prediction: Prediction) -> Prediction:
-    """Without the texts that no statistic needs."""
+    """Without the texts that no statistic needs; that there is a text is still seen."""
     return replace(
-        prediction, raw="", reasoning="", question="", context="", reference="",
+        prediction, raw=prediction.raw[:1], reasoning="", question="", context="", reference="",
         solution=prediction.solution.strip()[:SOLUTION_CHARS],
     )  # fmt: skip
 

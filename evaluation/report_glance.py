@@ -1,15 +1,19 @@
 """The first and the last part of a report: what is shown at a glance, and speed against accuracy."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from evaluation.comparison import Difference
 from evaluation.plots import SHARES, Point, Row, axis_around, interval_plot, log_axis, plane, series_legend
+from evaluation.report_asked import total_of, unfinished
 from evaluation.report_blocks import Block, Cell, Figure, Figures, Points, Section, Table, Text
 from evaluation.report_comparison import Differences
 from evaluation.report_data import ModelFacts, Results, SuiteFacts, headline_of
 from evaluation.report_suite import accuracy_rows, estimate_of, pass_sentence
 from evaluation.report_words import duration, is_share, number, said_change, said_estimate, title_of, versus
+from evaluation.stats import Estimate
 
 FAMILIES = {
     "bundled": "Suites that come with MedChat",
@@ -85,23 +89,31 @@ def _accuracy_table(results: Results, differences: Mapping[str, Differences]) ->
             model: next((its for its in found if its.metric == metric), None)
             for model, found in differences[suite.name].items()
         }
+        total = total_of(items, results.asked_of(suite.name))
         cells = [
-            versus(metric, estimate_of(items[model.label], metric), changes.get(model.label))
+            _accuracy_cell(metric, estimate_of(items[model.label], metric), changes.get(model.label), total)
             if model.label in items
             else "-"
             for model in results.models
         ]
-        n = str(max(map(len, items.values())))
-        rows.append([FAMILY_WORDS[suite.family], suite.title or suite.name, title_of(metric), n, *cells])
+        notes = {its[metric].label for its in results.judges_of(suite.name).values() if metric in its}
+        measured = Cell(title_of(metric), "note", "; ".join(sorted(notes))) if notes else title_of(metric)
+        rows.append([FAMILY_WORDS[suite.family], suite.title or suite.name, measured, str(total), *cells])
     headers = ("Suites", "Suite", "Measured by", "Questions", *(model.label for model in results.models))
     caption = "Accuracy by suite" + (", and the difference from the first model" if len(results.models) > 1 else "")
     return [Table(caption, headers, rows, labels=3)] if rows else []
 
 
+def _accuracy_cell(metric: str, found: Estimate, change: Difference | None, total: int) -> Cell:
+    """The value, with the number of answers that have one where not all questions do."""
+    cell = versus(metric, found, change)
+    return cell if found.n == total else replace(cell, text=f"{cell.text}, n = {found.n}")
+
+
 def _notable(suite: SuiteFacts, results: Results, differences: Differences) -> list[str]:
-    """Who passes the suite, and what got worse."""
+    """Who was not asked all of the suite, who passes it, and what got worse."""
     items, name = results.of(suite.name), suite.title or suite.name
-    points = []
+    points = [f"{name}: {sentence}" for sentence in unfinished(items, results.asked_of(suite.name))]
     if suite.pass_line:
         metric = suite.pass_line[0]
         points += [f"{name}: {pass_sentence(suite, model, estimate_of(its, metric))}" for model, its in items.items()]
@@ -122,8 +134,10 @@ def _family_figure(
         metric = headline_of(items.values(), suite)
         dots = [dot for row in accuracy_rows(items, metric, series) for dot in row.dots] if metric else []
         if metric and dots and is_share(metric):
-            n = max(map(len, items.values()))
-            rows.append(Row(f"{suite.title or suite.name}: {title_of(metric)}", dots, f"{n} questions"))
+            total = total_of(items, results.asked_of(suite.name))
+            least = min(estimate_of(its, metric).n for its in items.values())
+            note = f"{total} questions" if least == total else f"{total} questions, at least {least} scored"
+            rows.append(Row(f"{suite.title or suite.name}: {title_of(metric)}", dots, note))
     if not rows:
         return []
     about = "; ".join(f"{row.label}: {', '.join(dot.said for dot in row.dots)}" for row in rows)

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from evaluation.calibration import Bin, Calibration, calibration, confidence
+from evaluation.judge_agreement import JudgeNote, judge_notes, judged_by
 from evaluation.plots import (
     SHARES,
     UNIT,
@@ -24,19 +25,24 @@ from evaluation.predictions import Prediction
 from evaluation.report_blocks import Block, Figure, Figures, Heading, Table, Text
 from evaluation.report_data import SuiteFacts
 from evaluation.report_words import directed, is_share, number, said, said_estimate, said_interval, title_of
-from evaluation.stats import Estimate, estimate
+from evaluation.stats import Estimate
 from evaluation.suite_files import FileReference
+from evaluation.summary import Result, metric_estimate
+from evaluation.unscored import said_unscored, why_unscored
 
 OUTCOMES = ("right", "wrong", "unparsable", "refused", "cut off")
 SHORT = {"unparsable": "unread"}  # in a plot's part
+BERTSCORE = "bertscore_f1"  # figures for one of its models and rescalings say nothing of another
 SIMILARITIES = ("embedding_similarity", "bertscore_f1", "bertscore_f1_roberta")  # numbers, yet from about 0 to 1
 
 Items = Mapping[str, Sequence[Prediction]]  # by the label of their model
+Judges = Mapping[str, Mapping[str, JudgeNote]]  # by the label of the model that was judged, and metric
 
 
 def estimate_of(items: Sequence[Prediction], metric: str) -> Estimate:
     """The mean of a metric over these items, with its interval over questions."""
-    return estimate([item.scores.get(metric) for item in items], [item.question_id or item.id for item in items])
+    values = [item.scores.get(metric) for item in items]
+    return metric_estimate(metric, values, [item.question_id or item.id for item in items])
 
 
 def scored_metrics(items: Items) -> set[str]:
@@ -82,11 +88,16 @@ def reference_line(metric: str, reference: FileReference) -> Line | None:
     return Line(numbers[0], f"{about}{_reference_text(metric, reference.value)} ({reference.who})", numbers[-1])
 
 
-def references_table(facts: SuiteFacts) -> list[Block]:
-    """What others state for this suite, named as theirs."""
+def references_beside(references: Sequence[FileReference], scored: Collection[str]) -> list[FileReference]:
+    """Those of the figures that may stand beside results by these metrics: of BERTScore only those for one of them."""
+    return [its for its in references if not its.metric.startswith(BERTSCORE) or its.metric in scored]
+
+
+def references_table(facts: SuiteFacts, scored: Collection[str] = ()) -> list[Block]:
+    """What others state for this suite, named as theirs. scored: the metrics that it was scored by."""
     rows = [
         [title_of(reference.metric), reference.note, _reference_text(reference.metric, reference.value), reference.who]
-        for reference in facts.references
+        for reference in references_beside(facts.references, scored)
     ]
     caption = "Figures that others state, not measured here"
     return [Table(caption, ("Metric", "Of what", "Value", "Who states it"), rows, labels=4)] if rows else []
@@ -106,17 +117,61 @@ def pass_sentence(facts: SuiteFacts, model: str, found: Estimate) -> str:
     return f"{model} is not shown to pass: {what}; the interval reaches below it."
 
 
-def metrics_table(items: Items, metrics: Sequence[str]) -> Table:
-    """Every metric of every model, with interval, numbers and method."""
+def metrics_table(
+    items: Items,
+    metrics: Sequence[str],
+    judges: Judges | None = None,
+    figures: Mapping[str, Mapping[str, Result]] | None = None,
+) -> Table:
+    """Every metric of every model, with interval, numbers and method; and the figures beside them, by model and name.
+
+    judges: who gave the values; None takes them from the items, without ratings of clinicians.
+    """
+    judges, figures = judges if judges is not None else judges_of(items), figures or {}
     rows = []
     for metric in metrics:
         for model, its_items in items.items():
-            found = estimate_of(its_items, metric)
-            value = "-" if found.value is None else said(metric, found.value)
-            interval = said_interval(metric, found.low, found.high) or "-"
-            rows.append([directed(metric), model, value, interval, str(found.n), str(found.n_unscored), found.method])
-    headers = ("Metric", "Model", "Value", "Interval", "n", "Unscored", "Method")
-    return Table("Every metric", headers, rows, labels=2, words=1)
+            judge = judges.get(model, {}).get(metric)
+            rows.append(_metric_row(metric, model, estimate_of(its_items, metric), _reasons(its_items, metric), judge))
+    for name in dict.fromkeys(name for of in figures.values() for name in of):
+        for model in items:
+            if found := figures.get(model, {}).get(name):
+                rows.append(_metric_row(name, model, found, found.unscored))
+    headers = ("Metric", "Model", "Value", "Interval", "n", "Unscored", "Why unscored", "Method")
+    return Table("Every metric", headers, rows, labels=2, words=2)
+
+
+def judges_of(items: Items) -> Judges:
+    """Who judged these answers, without ratings of clinicians to compare with."""
+    return judge_notes({model: judged_by(its, None) for model, its in items.items()})
+
+
+def judge_blocks(judges: Judges) -> list[Block]:
+    """Which values a judge gave, what it was asked, and whether it was shown to agree with clinicians."""
+    return [
+        Text(
+            f"{title_of(metric)} of {model}: {note.label}. {note.counted}."
+            + ("" if note.agreement.is_shown else " Do not rely on it before that is shown."),
+            "" if note.agreement.is_shown else "warn",
+        )
+        for model, notes in judges.items()
+        for metric, note in notes.items()
+    ]
+
+
+def _metric_row(
+    metric: str, model: str, found: Estimate, reasons: Mapping[str, int], judge: JudgeNote | None = None
+) -> list[str]:
+    value = "-" if found.value is None else said(metric, found.value)
+    interval = said_interval(metric, found.low, found.high) or "-"
+    method = f"{found.method}; {judge.label}" if judge else found.method
+    return [
+        directed(metric), model, value, interval, str(found.n), str(found.n_unscored), said_unscored(reasons), method
+    ]  # fmt: skip
+
+
+def _reasons(items: Sequence[Prediction], metric: str) -> Counter[str]:
+    return Counter(why_unscored(item, metric) for item in items if item.scores.get(metric) is None)
 
 
 def profile_figure(items: Items, metrics: Sequence[str], series: Mapping[str, int]) -> list[Block]:

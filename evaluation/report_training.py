@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.comparison import compare
+from evaluation.comparison import adjusted_together, compare
 from evaluation.overlap import HOW, Overlap
 from evaluation.report_blocks import Block, Cell, Heading, Section, Table, Text
 from evaluation.report_data import Results, lineage
@@ -62,13 +62,10 @@ def stage_table(labels: Sequence[str], items: Items, seed: int) -> Table:
     scored = scored_metrics(kept)
     metrics = [found for names in STAGE_METRICS if (found := next((name for name in names if name in scored), None))]
     base, *later = labels
-    changes = {
-        label: {
-            its.metric: its
-            for its in compare(kept[base], kept[label], np.random.default_rng(seed), metrics, by_group=False)
-        }
-        for label in later
+    compared = {
+        label: compare(kept[base], kept[label], np.random.default_rng(seed), metrics, by_group=False) for label in later
     }
+    changes = {label: {its.metric: its for its in found} for label, found in adjusted_together(compared).items()}
     rows: list[list[str | Cell]] = []
     for metric in metrics:
         cells = [

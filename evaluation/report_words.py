@@ -3,7 +3,7 @@
 import re
 
 from evaluation.comparison import Difference
-from evaluation.metric_table import METRICS
+from evaluation.metric_table import info_of
 from evaluation.report_blocks import Cell, Tone
 from evaluation.stats import Estimate
 
@@ -13,12 +13,14 @@ NBSP = "\u00a0"
 
 def title_of(metric: str) -> str:
     """What a metric is called."""
-    return METRICS[metric].title if metric in METRICS else metric
+    info = info_of(metric)
+    return info.title if info else metric[:1].upper() + metric[1:].replace("_", " ")
 
 
 def unit_of(metric: str) -> str:
     """The unit of a metric, "number" for one that is not known."""
-    return METRICS[metric].unit if metric in METRICS else "number"
+    info = info_of(metric)
+    return info.unit if info else "number"
 
 
 def is_share(metric: str) -> bool:
@@ -28,7 +30,8 @@ def is_share(metric: str) -> bool:
 
 def directed(metric: str) -> str:
     """What a metric is called, with an arrow up where higher is better and down where lower is."""
-    better = METRICS[metric].better if metric in METRICS else "neither"
+    info = info_of(metric)
+    better = info.better if info else "neither"
     return title_of(metric) + {"high": f"{NBSP}\u2191", "low": f"{NBSP}\u2193", "neither": ""}[better]
 
 
@@ -74,8 +77,10 @@ def versus(metric: str, estimate: Estimate, difference: Difference | None) -> Ce
     """A value with its interval, and under it how it differs from the model it is compared with."""
     if difference is None:
         return Cell(said_estimate(metric, estimate))
-    verdict = f"{difference.verdict}: " if difference.verdict else ""
-    return Cell(said_estimate(metric, estimate), _tone(difference), f"{verdict}{said_change(metric, difference)}")
+    change = said_change(metric, difference)
+    if difference.verdict:
+        change = f"{difference.verdict}: {change}, q{NBSP}{probability(difference.q)}"
+    return Cell(said_estimate(metric, estimate), _tone(difference), change)
 
 
 def _tone(difference: Difference) -> Tone:

@@ -18,7 +18,9 @@ from threading import Event
 from typing import Any, Protocol
 
 from evaluation.asking import Replies, Stopped, Task
-from evaluation.metrics import Metric
+from evaluation.judge import CriteriaMetric, Verdict, share_of_points
+from evaluation.metrics import Metric, Values
+from evaluation.people import People
 from evaluation.predictions import (
     Prediction,
     PredictionFile,
@@ -27,7 +29,7 @@ from evaluation.predictions import (
     read_predictions,
 )
 from evaluation.suites import Suite, groups_of
-from evaluation.summary import Summary, summaries
+from evaluation.summary import Summary, rows_of, summaries
 from evaluation.whole_scores import is_whole, score_whole
 from medchat.errors import InvalidInput, ModelUnavailable
 from medchat.records import Example
@@ -111,12 +113,17 @@ class _Progress:
 
 
 def run_suites(
-    models: Sequence[AskedModel], suites: Sequence[AskedSuite], writer: RunWriter, folder: Path
+    models: Sequence[AskedModel],
+    suites: Sequence[AskedSuite],
+    writer: RunWriter,
+    folder: Path,
+    people: Callable[[], People | None] = lambda: None,
 ) -> dict[str, Summary] | None:
     """Ask every model every suite and write what comes of it; the summaries by suite, None when asked to stop.
 
-    Examples that have a prediction in the folder already are not asked again. Raises ModelUnavailable when a model
-    cannot be loaded or breaks down, RunError when nothing can be written; what was answered is kept.
+    people: what raters said of the same answers, looked up when all are there. Examples that have a prediction in the
+    folder already are not asked again. Raises ModelUnavailable when a model cannot be loaded or breaks down, RunError
+    when nothing can be written; what was answered is kept.
     """
     folders = {asked.name: folder if len(suites) == 1 else folder / asked.name for asked in suites}
     answered = {name: _answered(path) for name, path in folders.items()}
@@ -131,9 +138,9 @@ def run_suites(
                     if not _run_one(model, asked, known, file, progress):
                         return None
     except ModelUnavailable:
-        _summarise(suites, folders)  # what the others answered
+        _summarise(suites, folders, people())  # what the others answered
         raise
-    found = _summarise(suites, folders)
+    found = _summarise(suites, folders, people())
     writer.result({"kind": "evaluation", "evaluations": _evaluations(models, suites, found)})
     return found
 
@@ -207,18 +214,33 @@ def _results(tasks: Iterator[Task], n_ahead: int, stop: Event) -> Iterator[Itera
 def _scored(model: str, asked: AskedSuite, replies: Replies) -> list[Prediction]:
     examples = [example for example, _ in replies]
     answers = [reply.answer for _, reply in replies]
-    nothing_yet = [None] * len(replies)
-    values = {
-        name: nothing_yet if is_whole(name) else metric(examples, answers) for name, metric in asked.metrics.items()
-    }
+    values: dict[str, Values] = {}
+    judged: list[dict[str, Any]] = [{} for _ in replies]
+    for name, metric in asked.metrics.items():
+        if is_whole(name):
+            values[name] = [None] * len(replies)
+        elif isinstance(metric, CriteriaMetric):
+            verdicts = metric.verdicts(examples, answers)
+            values[name] = [share_of_points(its) for its in verdicts]
+            for place, its in enumerate(verdicts):
+                judged[place] |= _judged(name, metric, its)
+        else:
+            values[name] = metric(examples, answers)
     return [
         prediction_of(
             model, asked.name, example, reply.answer,
             choice=reply.choice, scores={name: its[place] for name, its in values.items()},
-            groups=groups_of(asked.suite, example), fault=reply.fault,
+            groups=groups_of(asked.suite, example), fault=reply.fault, why=reply.why, judged=judged[place],
         )
         for place, (example, reply) in enumerate(replies)
     ]  # fmt: skip
+
+
+def _judged(name: str, metric: CriteriaMetric, verdicts: Sequence[Verdict] | None) -> dict[str, Any]:
+    """Prediction.judged of one metric."""
+    if metric.judge is None or not verdicts:
+        return {}
+    return {name: {"judge": metric.judge.spec.id, "verdicts": [asdict(verdict) for verdict in verdicts]}}
 
 
 def _answered(folder: Path) -> dict[str, set[str]]:
@@ -230,14 +252,14 @@ def _answered(folder: Path) -> dict[str, set[str]]:
     return ids
 
 
-def _summarise(suites: Sequence[AskedSuite], folders: Mapping[str, Path]) -> dict[str, Summary]:
+def _summarise(suites: Sequence[AskedSuite], folders: Mapping[str, Path], people: People | None) -> dict[str, Summary]:
     """The summary of each suite, which is also written into its folder."""
     found: dict[str, Summary] = {}
     for asked in suites:
         name, folder = asked.name, folders[asked.name]
         score_whole(folder, asked.suite.examples, asked.metrics)
-        found[name] = summaries(read_predictions(folder))
-        rows = {model: {metric: asdict(its) for metric, its in of.items()} for model, of in found[name].items()}
+        found[name] = summaries(read_predictions(folder), people)
+        rows = {model: rows_of(its) for model, its in found[name].items()}
         with writing():
             write_whole(folder / SUMMARY, json.dumps(rows, indent=2) + "\n")
     return found
@@ -254,7 +276,7 @@ def _evaluations(
             "suite_hash": asked.suite.digest,
             "sampling": dict(model.sampling(asked.suite)),
             "n": asked.suite.n,
-            "summary": {name: asdict(its) for name, its in found[asked.name].get(model.id, {}).items()},
+            "summary": rows_of(found[asked.name].get(model.id, {})),
         }
         for model in models
         for asked in suites

@@ -9,10 +9,12 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from evaluation.templates import TEMPLATES
 from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import Settings
 
 if TYPE_CHECKING:
+    from evaluation.judge import Judge
     from evaluation.run import AskedModel, AskedSuite
     from evaluation.suites import Suite
     from medchat.backends import Backends
@@ -38,7 +40,8 @@ def add_run_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argume
     run = commands.add_parser(
         "run", parents=[common], help="score models on suites",
         description="Ask models the examples of suites and score the answers. A run that was stopped or killed goes on"
-        " with --resume.",
+        " with --resume. Where there is a store, ratings of the same answers in it give the accuracy of their steps, by"
+        " the raters' marks, and a judge's agreement with clinicians; the report reads them anew.",
     )  # fmt: skip
     run.add_argument(
         "--model", action="append", required=True, dest="models", metavar="ID",
@@ -46,8 +49,9 @@ def add_run_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argume
         " repeated",
     )  # fmt: skip
     run.add_argument(
-        "--suite", action="append", required=True, dest="suites", metavar="NAME|FILE.jsonl|NAME=PATH",
-        help="a suite of MedChat, Examples of yours, or a benchmark with its files; may be repeated",
+        "--suite", action="append", required=True, dest="suites", metavar="NAME|FILE|NAME=PATH",
+        help="a suite of MedChat (`python -m evaluation suites` lists them), Examples of yours in a .jsonl or .csv"
+        " file, or a benchmark with its files; may be repeated",
     )  # fmt: skip
     run.add_argument(
         "--out", type=Path, required=True, metavar="DIR",
@@ -55,9 +59,19 @@ def add_run_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argume
     )  # fmt: skip
     run.add_argument("--limit", type=count, metavar="N", help="only the first N examples of each suite")
     run.add_argument("--seed", type=int, default=0, metavar="N", help="of sampling and shuffling (default 0)")
-    run.add_argument("--metrics", metavar="A,B", help="score these instead of the suite's own")
-    run.add_argument("--template", metavar="NAME", help="ask with this template instead of the suite's own")
-    run.add_argument("--judge", metavar="MODEL", help="the model that judges, for metrics that need one")
+    run.add_argument(
+        "--metrics",
+        metavar="A,B",
+        help="score these instead of the suite's own; `python -m evaluation metrics` lists them",
+    )
+    run.add_argument(
+        "--template", metavar="NAME", help=f"ask with this template instead of the suite's own: {', '.join(TEMPLATES)}"
+    )
+    run.add_argument(
+        "--judge", metavar="MODEL",
+        help="the model that judges, for metrics that need one; until 30 of its verdicts were compared with ratings of"
+        " clinicians its scores are marked as not shown to agree with them",
+    )  # fmt: skip
     run.add_argument(
         "--judge-calls", type=count, default=JUDGE_CALLS, metavar="N",
         help=f"questions that the judge may be asked (default {JUDGE_CALLS:,})",
@@ -71,6 +85,7 @@ def run_command(args: Namespace, settings: Settings) -> None:
 
     Raises MedChatError for what cannot be run, KeyboardInterrupt when it was asked to stop.
     """
+    from evaluation.people import people_here
     from evaluation.run import run_suites
     from evaluation.summary import table
     from medchat.backends import Backends
@@ -78,6 +93,8 @@ def run_command(args: Namespace, settings: Settings) -> None:
     from medchat.rundir import RunDir
 
     suites = [_suite(name, args, settings) for name in args.suites]
+    for line in [f"{suite.name}: {note}" for suite in suites for note in suite.notes]:
+        print(line, file=sys.stderr)
     names = _folder_names(suites)
     catalogue = Catalogue(settings.models_dir, settings.own_models_file)
     specs = [None if name == GROUNDING else catalogue.resolve(name) for name in dict.fromkeys(args.models)]
@@ -89,7 +106,7 @@ def run_command(args: Namespace, settings: Settings) -> None:
     try:
         with run_dir.begin(config, 0, append=args.resume) as writer:
             models, asked = _composed(args, settings, list(dict.fromkeys(specs)), suites, names, judge, backends)
-            found = run_suites(models, asked, writer, run_dir.path)
+            found = run_suites(models, asked, writer, run_dir.path, lambda: people_here(settings))
     finally:
         backends.close()
         take_in(run_dir, settings)
@@ -212,18 +229,15 @@ def _composed(
     judge: "ModelSpec | None",
     backends: "Backends",
 ) -> "tuple[list[AskedModel], list[AskedSuite]]":
-    from evaluation.metrics import Tools, metrics
+    from evaluation.metrics import Tools
     from evaluation.run import AskedModel, AskedSuite
+    from evaluation.suites import suite_metrics
     from medchat.grounding_fit import fitted_or_loaded
 
     grounder = fitted_or_loaded(settings.data_dir / "cache")
-    judging = None
-    if judge:
-        from evaluation.judge import Judge
-
-        judging = Judge(judge, backends.get(judge), settings.data_dir / "cache" / "judge", args.judge_calls)
+    judging = _judge(judge, args, settings, backends) if judge else None
     tools = Tools(grounder, grounder.knowledge, judge=judging, models_dir=settings.models_dir)
-    asked = [AskedSuite(suite, name, metrics(suite.metrics, tools)) for name, suite in zip(names, suites, strict=True)]
+    asked = [AskedSuite(suite, name, suite_metrics(suite, tools)) for name, suite in zip(names, suites, strict=True)]
 
     def sampling(spec: "ModelSpec | None") -> "Callable[[Suite], Mapping[str, Any]]":
         def of(suite: "Suite") -> Mapping[str, Any]:
@@ -242,6 +256,17 @@ def _composed(
         for spec in specs
     ]
     return models, asked
+
+
+def _judge(spec: "ModelSpec", args: Namespace, settings: Settings, backends: "Backends") -> "Judge":
+    """The judge, with the questions that it was asked before a run is gone on with."""
+    from evaluation.judge import Judge, JudgeCounts
+    from evaluation.judge_agreement import judged_by
+    from evaluation.run import read_predictions
+
+    before = sum(judged.counts.asked for judged in judged_by(read_predictions(args.out), None).values())
+    cache_dir = settings.data_dir / "cache" / "judge"
+    return Judge(spec, backends.get(spec), cache_dir, args.judge_calls, JudgeCounts(asked=before))
 
 
 def _asker(

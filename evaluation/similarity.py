@@ -7,11 +7,13 @@ wrong and gets 0; without a reference nothing can be scored.
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rapidfuzz.distance import Indel, LCSseq
 
 from evaluation.metrics import Answer, Metric, per_answer, references_of
+from evaluation.stats import Floats
 from medchat.records import Example
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def bleu_of(solution: str, references: Sequence[str]) -> float:
 
     With the effective order: of a text of two words only n-grams up to two count.
     """
-    return _bleu(sentence=True).sentence_score(solution, list(references)).score / 100
+    return _bleu().sentence_score(solution, list(references)).score / 100
 
 
 def corpus_bleu(examples: Sequence[Example], answers: Sequence[Answer | None]) -> float | None:
@@ -62,12 +64,19 @@ def corpus_bleu(examples: Sequence[Example], answers: Sequence[Answer | None]) -
     ]
     if not pairs:
         return None
-    n_references = max(len(references) for _, references in pairs)
-    streams: list[Any] = [  # sacrebleu wants the first references, then the second ones, None where there is none
-        [references[number] if number < len(references) else None for _, references in pairs]
-        for number in range(n_references)
-    ]
-    return _bleu(sentence=False).corpus_score([solution for solution, _ in pairs], streams).score / 100
+    return bleu_of_counts(np.sum([bleu_counts(*pair) for pair in pairs], axis=0))
+
+
+def bleu_counts(solution: str, references: Sequence[str]) -> list[int]:
+    """What corpus BLEU adds up: matching n-grams and n-grams, of one word to four, and both lengths."""
+    found = _bleu().sentence_score(solution, list(references))
+    return [*found.counts, *found.totals, found.sys_len, found.ref_len]
+
+
+def bleu_of_counts(counts: Floats) -> float:
+    """BLEU / 100 of the sum (10,) of bleu_counts: exponential smoothing, no effective order."""
+    whole = [round(n) for n in counts]
+    return _bleu().compute_bleu(whole[:4], whole[4:8], whole[8], whole[9], "exp").score / 100
 
 
 def best_of(score: Callable[[str, str], float]) -> Metric:
@@ -94,8 +103,8 @@ sequence_similarity = best_of(sequence_similarity_of)
 bleu = per_answer(_bleu_of_answer)
 
 
-@lru_cache(maxsize=2)
-def _bleu(*, sentence: bool) -> "BLEU":
+@lru_cache(maxsize=1)
+def _bleu() -> "BLEU":
     from sacrebleu.metrics.bleu import BLEU
 
-    return BLEU(effective_order=sentence)
+    return BLEU(effective_order=True)

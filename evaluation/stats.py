@@ -16,6 +16,10 @@ FEW_CLUSTERS = 10  # below it a bootstrap knows too little of the spread: Studen
 CELLS_AT_ONCE = 1 << 22  # of a matrix of resamples, about 32 MB
 
 Floats = npt.NDArray[np.float64]
+Bounds = tuple[float, float]  # the least and the most that a value can be
+SHARES: Bounds = (0.0, 1.0)
+COUNTS: Bounds = (0.0, float("inf"))
+ANY: Bounds = (float("-inf"), float("inf"))
 Method = Literal["auto", "wilson", "t", "bootstrap"]
 
 
@@ -71,12 +75,14 @@ def estimate(
     clusters: Sequence[Hashable] | None = None,
     method: Method = "auto",
     rng: np.random.Generator | None = None,
+    bounds: Bounds | None = None,
 ) -> Estimate:
     """The mean of the values with an interval for questions like these; None is unscored and counted apart.
 
     clusters: the question of each value; values of one question are no news to each other. method "auto" takes
-    Wilson for zeros and ones; a bootstrap over questions for other values, Student's t where the questions are
-    fewer than 10. rng: for the bootstrap; without one the same values give the same interval.
+    Wilson for shares that are zeros and ones; a bootstrap over questions for other values, Student's t where the
+    questions are fewer than 10. rng: for the bootstrap; without one the same values give the same interval. bounds:
+    what the values can be, which the interval keeps to; None takes values from 0 to 1 for shares, others for any.
     """
     names = range(len(values)) if clusters is None else clusters
     scored = [(value, name) for value, name in zip(values, names, strict=True) if value is not None]
@@ -85,16 +91,20 @@ def estimate(
         return Estimate(None, 0, n_unscored, None, None, "nothing scored")
     numbers = np.array([value for value, _ in scored], dtype=float)
     sums, counts = by_cluster(numbers, [name for _, name in scored])
-    chosen = _method_for(numbers, len(sums)) if method == "auto" else method
+    bounds = bounds or (SHARES if 0 <= numbers.min() <= numbers.max() <= 1 else ANY)
+    chosen = _method_for(numbers, len(sums), bounds) if method == "auto" else method
     if chosen == "wilson":
         interval = _clustered_wilson(sums, counts)
     elif chosen == "t":
         interval = t_interval(sums, counts)
     else:
         (interval,) = bootstrap_intervals(sums[:, None], counts[:, None], rng or np.random.default_rng(0))
-    if interval.low is None and 0 <= numbers.min() <= numbers.max() <= 1:
-        interval = constant_interval(float(numbers.mean()), len(sums), 0.0, 1.0)
-    return Estimate(float(numbers.mean()), len(numbers), n_unscored, *interval)
+    if interval.low is None and np.isfinite(bounds).all():
+        interval = constant_interval(float(numbers.mean()), len(sums), *bounds)
+    elif interval.low is None and bounds == COUNTS and not numbers.any():
+        some = f"{100 * wilson(0, len(sums))[1]:.1f} %"
+        interval = interval._replace(method=f"{interval.method}; Wilson, 95 %: up to {some} of answers have some")
+    return Estimate(float(numbers.mean()), len(numbers), n_unscored, *kept_within(interval, bounds))
 
 
 def by_cluster(values: Floats, clusters: Sequence[Hashable]) -> tuple[Floats, Floats]:
@@ -113,6 +123,15 @@ def t_interval(sums: Floats, counts: Floats) -> Interval:
         return Interval(None, None, "no interval: the values do not vary")
     mean, half = sums.sum() / counts.sum(), _t_quantile(n_clusters - 1) * spread
     return Interval(float(mean - half), float(mean + half), f"Student's t over {n_clusters} questions, 95 %")
+
+
+def kept_within(interval: Interval, bounds: Bounds) -> Interval:
+    """The interval without what lies outside the bounds, where no mean can be; its method says when some did."""
+    (low, high, method), (least, most) = interval, bounds
+    if low is None or high is None or (low >= least and high <= most):
+        return interval
+    kept = f"from {least:g} to {most:g}" if np.isfinite(bounds).all() else f"from {least:g} on"
+    return Interval(min(max(low, least), most), max(min(high, most), least), f"{method}, cut to what it can be: {kept}")
 
 
 def constant_interval(value: float, n_clusters: int, least: float, most: float) -> Interval:
@@ -181,8 +200,8 @@ def sign_flip_p(sums: Floats, rng: np.random.Generator) -> Floats:
     return beyond / (SIGN_DRAWS + 1)
 
 
-def _method_for(numbers: Floats, n_clusters: int) -> Method:
-    if np.isin(numbers, (0.0, 1.0)).all():
+def _method_for(numbers: Floats, n_clusters: int, bounds: Bounds) -> Method:
+    if bounds == SHARES and np.isin(numbers, (0.0, 1.0)).all():
         return "wilson"
     return "t" if n_clusters < FEW_CLUSTERS else "bootstrap"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from string import ascii_uppercase
 
-from evaluation.benchmark_files import Skipped
+from evaluation.benchmark_files import Skipped, not_utf8
 from medchat.errors import InvalidInput
 from medchat.records import Example
 from medchat.uploads import read_examples, read_upload
@@ -139,7 +139,6 @@ def example_lines(path: Path) -> Iterator[Placed]:
         for number, example in enumerate(read_examples(path.name, read_upload(path, path.name)), 1):
             yield f"{path.name}, row {number}", example
         return
-    number = 0
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
@@ -147,7 +146,7 @@ def example_lines(path: Path) -> Iterator[Placed]:
                     where = f"{path.name}, line {number}"
                     yield where, Example.from_json(line, where)
     except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path.name}, after line {number}: this is not UTF-8 text.") from error
+        raise not_utf8(path) from error
     except OSError as error:
         raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
 

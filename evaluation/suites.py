@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -12,24 +12,26 @@ from types import MappingProxyType
 from typing import Literal
 
 from evaluation.benchmarks import BENCHMARKS, read_benchmark
+from evaluation.metrics import Answer, Metric, Tools, metrics
 from evaluation.suite_examples import Examples, Placed, example_lines, survey
 from evaluation.suite_files import SuiteFile, read_suite_file, template_of
 from evaluation.templates import TEMPLATES, Template, fill
 from medchat.errors import InvalidInput, NotFound
 from medchat.records import Example, Sampling
 from medchat.settings import ASSETS
+from medchat.uploads import encoding_note, read_upload
 
 SUITES = ASSETS / "suites"
 HUB = "hub"  # what NAME=PATH takes instead of a path
 Family = Literal["bundled", "benchmark", "own"]
 
-# What a file of examples is scored by: by the kinds that are in it.
+# What a file of examples is scored by, and the kinds of examples that each metric is for; () for every kind.
 OWN_METRICS: Mapping[str, tuple[str, ...]] = MappingProxyType({
-    "": ("exact", "abstained", "format_ok", "supported"),
-    "mcq": ("mcq_generated", "mcq_loglikelihood"),
-    "calc": ("calc_correct",),
-    "diagnosis": ("diagnosis", "diagnosis_strict"),
-    "free": ("key_term_f1", "rouge_l", "bleu", "unsafe_advice", "unverified_citations"),
+    "exact": ("diagnosis", "free"), "abstained": (), "format_ok": (), "supported": (),
+    "mcq_generated": ("mcq",), "mcq_loglikelihood": ("mcq",), "calc_correct": ("calc",),
+    "diagnosis": ("diagnosis",), "diagnosis_strict": ("diagnosis",),
+    "key_term_f1": ("free",), "rouge_l": ("free",), "bleu": ("free",),
+    "unsafe_advice": ("free",), "unverified_citations": ("free",),
 })  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9][\w-]*")
 
@@ -51,6 +53,7 @@ class Suite:
     family: "own" is a user's own questions, reported apart from the benchmarks.
     sampling: None leaves each model its own. pass_line: metric and share. shuffles: how often each multiple-choice
     question is asked again with its options in another order. groups: what results are shown by, see groups_of.
+    kinds: of a mixed file, metric -> the kinds of examples that it is for; a metric that is not in it is for all.
     digest: SHA-256 of the examples and of what decides the answers and scores. skipped: records of a file that gave no
     example, by reason; notes: lines about them for people.
     """
@@ -71,6 +74,7 @@ class Suite:
     examples_digest: str
     skipped: Mapping[str, int]
     notes: tuple[str, ...]
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -86,6 +90,7 @@ class Suite:
             "metrics": self.metrics,
             "shuffles": self.shuffles,
             "examples": self.examples_digest,
+            **({"kinds": dict(self.kinds)} if self.kinds else {}),
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
@@ -122,9 +127,13 @@ def load_suite(name: str, limit: int | None = None, folder: Path = SUITES, data_
     if equals and _NAME.fullmatch(given):
         return _benchmark(_known_file(given, known), source, limit, data_dir)
     path = Path(name)
-    if path.suffix in (".jsonl", ".csv") or len(path.parts) > 1:
+    if path.suffix or len(path.parts) > 1:
         if not path.is_file():
             raise NotFound(f"There is no file {name}.")
+        if path.suffix.casefold() not in (".jsonl", ".csv"):
+            raise InvalidInput(
+                f"{path.name} is neither a .jsonl nor a .csv file; a benchmark's own file is named as NAME={name}."
+            )
         return _own(path, limit)
     if name in known and known[name].suffix == ".jsonl":
         return _own(known[name], limit)
@@ -161,6 +170,30 @@ def with_template(suite: Suite, name: str) -> Suite:
     return replace(suite, template=TEMPLATES[name])
 
 
+def suite_metrics(suite: Suite, tools: Tools) -> dict[str, Metric]:
+    """The suite's metrics, each of them None for examples of a kind that it is not for.
+
+    Raises NotFound where there is no such metric.
+    """
+    found = metrics(suite.metrics, tools)
+    return {
+        name: _of_kinds(metric, suite.kinds[name]) if name in suite.kinds else metric for name, metric in found.items()
+    }
+
+
+def _of_kinds(metric: Metric, kinds: tuple[str, ...]) -> Metric:
+    def scored(examples: Sequence[Example], answers: Sequence[Answer | None]) -> list[float | None]:
+        pairs = zip(examples, answers, strict=True)
+        chosen = [(place, *pair) for place, pair in enumerate(pairs) if pair[0].kind in kinds]
+        values: list[float | None] = [None] * len(examples)
+        found = metric([example for _, example, _ in chosen], [answer for _, _, answer in chosen]) if chosen else []
+        for (place, _, _), value in zip(chosen, found, strict=True):
+            values[place] = value
+        return values
+
+    return scored
+
+
 def groups_of(suite: Suite, example: Example) -> dict[str, str]:
     """Group -> the example's value: its kind, source or split, whether it is about something known, or out of meta."""
     values: dict[str, str] = {}
@@ -189,9 +222,8 @@ def _known_file(name: str, known: Mapping[str, Path]) -> SuiteFile:
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise NotFound(
-            f"There is no suite {name!r};{hint} choose a .jsonl file or one of: {', '.join(sorted(known)) or 'none'}."
-        )
+        names = ", ".join(sorted(known)) or "none"
+        raise NotFound(f"There is no suite {name!r}.{hint} Name a .jsonl or .csv file, or choose one of: {names}.")
     return read_suite_file(known[name])
 
 
@@ -201,12 +233,15 @@ def _own(path: Path, limit: int | None) -> Suite:
     found = survey(read, limit, strict=True)
     if not found.n:
         raise InvalidInput(f"{path.name} has no examples; put one JSON object with question and answer in each line.")
-    metrics = [name for kind, names in OWN_METRICS.items() if not kind or kind in found.kinds for name in names]
+    kinds = {name: of for name, of in OWN_METRICS.items() if not of or set(of) & set(found.kinds)}
+    is_csv = path.suffix.casefold() == ".csv"
+    guessed = encoding_note(path.name, read_upload(path, path.name)) if is_csv else ""
     return Suite(
         name=path.stem, title=path.stem, about="Examples of your own.", family="own", licence="",
-        template=TEMPLATES["plain"], sampling=None, metrics=tuple(metrics), references=(), pass_line=None, shuffles=0,
+        template=TEMPLATES["plain"], sampling=None, metrics=tuple(kinds), references=(), pass_line=None, shuffles=0,
         groups=("kind", "knowledge", "specialty"), examples=Examples(read, strict=True, n=found.n),
-        examples_digest=found.digest, skipped=found.skipped, notes=found.notes,
+        examples_digest=found.digest, skipped=found.skipped,
+        notes=(*found.notes, *([guessed] if guessed else [])), kinds={name: of for name, of in kinds.items() if of},
     )  # fmt: skip
 
 
@@ -240,7 +275,8 @@ def _hub_path(file: SuiteFile, limit: int | None, data_dir: Path | None) -> Path
 def _suite(file: SuiteFile, read: Callable[[], Iterator[Placed]], limit: int | None, *, strict: bool) -> Suite:
     found = survey(read, limit, strict=strict)
     if not found.n:
-        raise InvalidInput(" ".join([f"No example for {file.name} could be read.", *found.notes]))
+        notes = found.notes or ("There is nothing in its file.",)
+        raise InvalidInput(" ".join([f"No example for {file.name} could be read.", *notes]))
     return Suite(
         name=file.name, title=file.title, about=file.about, family=file.family, licence=file.licence,
         template=template_of(file), sampling=Sampling(**file.sampling.model_dump()) if file.sampling else None,

@@ -1,13 +1,15 @@
 """Units of clinical quantities: which spellings are units, and how one becomes another.
 
 An allow-list, so that nothing is a unit by accident. A unit is a product of its parts: "mcg/kg/min" is a mass
-for each body weight and time. What stands below the line is never cancelled: mg/kg is no plain number.
+for each body weight and time. What stands below the line is never cancelled: mg/kg is no plain number. A kilogram
+or a pound is a body's weight and a milligram or less a dose: none becomes the other, while grams become both.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +17,14 @@ class Unit:
     """A unit of the table, or parts of it divided by others.
 
     kind: what it measures, above the line and (sorted) below it. factor and offset: value * factor + offset is
-    the value in the kind's base unit.
+    the value in the kind's base unit. whose: of a mass, "body" or "dose" where it is the weight of one alone.
     """
 
     above: str
     below: tuple[str, ...] = ()
     factor: float = 1.0
     offset: float = 0.0
+    whose: Literal["", "body", "dose"] = ""
 
 
 # Kind, then spelling: factor to the kind's base unit.
@@ -80,8 +83,19 @@ _WHOLE: Mapping[str, Unit] = {  # what is not made of parts
     # Of serum a litre is taken for a kilogram of water, as laboratories do.
     **dict.fromkeys(("mosm/kg", "mosmol/kg", "mosm/l", "mosmol/l"), Unit("osmoles", ("mass",), 1e-6)),
 }
+_BODY_G, _DOSE_G = 10.0, 1e-3  # from this on, and up to this, in grams
+
+
+def _whose(kind: str, factor: float) -> Literal["", "body", "dose"]:
+    if kind != "mass":
+        return ""
+    return "body" if factor >= _BODY_G else "dose" if factor <= _DOSE_G else ""
+
+
 _PARTS: Mapping[str, Unit] = {
-    spelling: Unit(kind, (), factor) for kind, spellings in _TABLE.items() for spelling, factor in spellings.items()
+    spelling: Unit(kind, (), factor, whose=_whose(kind, factor))
+    for kind, spellings in _TABLE.items()
+    for spelling, factor in spellings.items()
 }
 
 # g/mol and charge. Mass for molar units, or milliequivalents, can be told for these alone; urea is given as nitrogen.
@@ -100,9 +114,10 @@ def _any_of(spellings: Mapping[str, Unit]) -> str:
     return "|".join(re.escape(s).replace(r"\ ", r"\s+") for s in sorted(spellings, key=len, reverse=True))
 
 
+_MOST_BELOW = 4
 _END = r"(?![a-z0-9])"
 _PART = rf"(?:{_any_of(_PARTS)}){_END}"
-UNIT = rf"(?:(?:{_any_of(_WHOLE)}){_END}|{_PART}(?:\s*(?:/|\bper\b|\ban?\b)\s*{_PART})*)"
+UNIT = rf"(?:(?:{_any_of(_WHOLE)}){_END}|{_PART}(?:\s*(?:/|\bper\b|\ban?\b)\s*{_PART}){{0,{_MOST_BELOW}}})"
 _SPLIT = re.compile(r"\s*(?:/|\bper\b|\ban?\b)\s*")
 
 
@@ -115,12 +130,18 @@ def unit_of(text: str) -> Unit | None:
     names = _SPLIT.split(text)
     parts = [_PARTS.get(name) for name in names]
     first, *others = parts
-    if first is None or None in others:
+    if first is None or None in others or len(others) > _MOST_BELOW:
         return None
     factor = first.factor
     for part in others:
         factor /= part.factor if part else 1.0
-    return Unit(first.above, tuple(sorted(part.above for part in others if part)), factor)
+    return Unit(first.above, tuple(sorted(part.above for part in others if part)), factor, whose=first.whose)
+
+
+def is_count(text: str) -> bool:
+    """Whether the spelling is one of what is only counted: points."""
+    unit = unit_of(text)
+    return unit is not None and not unit.above
 
 
 def analyte_of(text: str) -> str:
@@ -130,10 +151,12 @@ def analyte_of(text: str) -> str:
 
 
 def converted(value: float, unit: Unit, wanted: Unit, analyte: str = "") -> float | None:
-    """The value in the wanted unit; None when they do not measure the same.
+    """The value in the wanted unit; None when they do not measure the same, or one a body and the other a dose.
 
     analyte: a name of ANALYTES, with which mass, amount and charge in a volume become one another.
     """
+    if {unit.whose, wanted.whose} == {"body", "dose"}:
+        return None
     base = value * unit.factor + unit.offset
     if (unit.above, unit.below) != (wanted.above, wanted.below):
         if unit.below != wanted.below or analyte not in ANALYTES:

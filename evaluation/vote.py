@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from evaluation.comparison import Difference, Scored, compare
+from evaluation.comparison import Difference, Scored, adjusted_together, compare
 from evaluation.metrics import normalized, says_dont_know
 from evaluation.stats import Estimate, estimate
 from medchat.knowledge import Knowledge
@@ -71,7 +71,8 @@ class Vote:
     """What a vote of the models earns by the metric, on the n items that all of them were scored on.
 
     weighted: each model by its accuracy on the other half of the questions; None below 20 questions. against: the
-    equal vote less each model. n_ties: items on which the equal vote was tied. weights: of each model in each half.
+    equal vote less each model, adjusted over the models. n_ties: items on which the equal vote was tied. weights: of
+    each model in each half.
     """
 
     metric: str
@@ -121,7 +122,10 @@ def vote(
         weighted=estimate(weighted, questions) if weighted else None,
         weights=weights,
         against={
-            model: compare(list(by_id[model].values()), answers, rng, [metric], by_group=False)[0] for model in models
+            model: found[0]
+            for model, found in adjusted_together(
+                {m: compare(list(by_id[m].values()), answers, rng, [metric], by_group=False) for m in models}
+            ).items()
         },
         agreement=agreement(models, [item.ballots for item in items]),
     )

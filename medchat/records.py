@@ -148,6 +148,10 @@ class Example:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise InvalidInput(f"{where}: not JSON ({error.msg}).") from error
+        except RecursionError as error:
+            raise InvalidInput(f"{where}: not JSON (nested too deep).") from error
+        except ValueError as error:
+            raise InvalidInput(f"{where}: not JSON (a number has too many digits).") from error
         if not isinstance(row, dict):
             raise InvalidInput(f"{where}: expected a JSON object.")
         unknown = sorted(set(row) - {f.name for f in fields(cls)})
@@ -166,6 +170,10 @@ class Example:
                 raise InvalidInput(f"{where}: {name!r} is not a list of texts.")
         if row.get("kind", "free") not in ("free", "mcq", "calc", "diagnosis"):
             raise InvalidInput(f"{where}: 'kind' is none of free, mcq, calc, diagnosis.")
+        tolerance = row.get("tolerance")
+        is_number = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+        if tolerance is not None and not (is_number and 0 <= tolerance < 1e9):
+            raise InvalidInput(f"{where}: 'tolerance' is no share such as 0.05.")
         if not isinstance(row.get("options"), dict | None):
             raise InvalidInput(f"{where}: 'options' is not an object.")
         if not isinstance(row.get("meta", {}), dict):

@@ -76,15 +76,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 TORCH_USERS = (
     "medchat.backends.hf_*", "evaluation.embed", "train.modeling", "train.fitting", "train.callbacks",
-    "train.completions",
-    "train.sft", "train.grpo", "train.dpo",
-    "train.export", "train.demo.*",
+    "train.completions", "train.sft", "train.grpo", "train.dpo", "train.merge", "train.fidelity", "train.export",
+    "train.demo.*",
 )  # fmt: skip
 
 # Library: the only modules that may import it.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "bert_score"), TORCH_USERS),
-    "llama_cpp": ("medchat.backends.*", "evaluation.bench*", "train.export"),
+    "llama_cpp": ("medchat.backends.*", "evaluation.bench*", "train.export", "train.gguf_process"),
     "openai": ("medchat.backends.openai_api",),
     "huggingface_hub": ("medchat.hub_worker", "train.*"),
     "gradio": (*ROOF, "medchat.server", "app"),

@@ -55,8 +55,17 @@ def test_the_report_opens_from_disk_and_can_be_read_by_all(
     page.close()
 
 
-def test_what_is_hidden_at_the_side_of_a_table_is_reached_by_keyboard(chromium: Browser, report: Path) -> None:
+def test_nothing_of_a_table_is_hidden_at_the_side_of_a_narrow_page(chromium: Browser, report: Path) -> None:
     page = chromium.new_page(viewport={"width": 400, "height": 900})
+    page.goto(report.as_uri())
+    ends = "Array.from(document.querySelectorAll('td, tbody th'), it => it.getBoundingClientRect().right)"
+
+    assert page.evaluate(f"Math.max(...{ends})") <= 400
+    page.close()
+
+
+def test_what_is_hidden_at_the_side_of_a_table_is_reached_by_keyboard(chromium: Browser, report: Path) -> None:
+    page = chromium.new_page(viewport={"width": 700, "height": 900})
     page.goto(report.as_uri())
     table = page.get_by_role("group", name="Every metric").first
     table.focus()

@@ -69,6 +69,7 @@ def test_the_bundled_models_are_there_and_the_first_is_the_default() -> None:
     assert list(CATALOGUE)[:2] == ["demo", "demo-base"]
     assert CATALOGUE.default.id == CATALOGUE.resolve("default").id == "demo"
     assert CATALOGUE.resolve("demo-base").path == ROOT / "assets/demo/demo-base-q8_0.gguf"
+    assert (CATALOGUE["demo"].base, CATALOGUE["demo-base"].base) == ("demo-base", "")
 
 
 @pytest.mark.parametrize("model_id", ["demo", "demo-base"])
@@ -153,6 +154,7 @@ def test_every_model_that_the_projects_name_is_there() -> None:
         "medalpaca/medalpaca-7b", "microsoft/biogpt", "microsoft/BioGPT-Large", "google/medgemma-4b-it",
         "google/medgemma-1.5-4b-it", "google/medgemma-27b-text-it", "FreedomIntelligence/HuatuoGPT-o1-8B",
         "FreedomIntelligence/HuatuoGPT-o1-7B", "Qwen/Qwen3-4B", "Qwen/Qwen3.5-4B", "Qwen/Qwen3.5-9B",
+        "unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit",
         "openai/gpt-oss-20b", "unsloth/gpt-oss-20b-GGUF", "aaditya/Llama3-OpenBioLLM-8B",
         "aaditya/OpenBioLLM-Llama3-8B-GGUF", "baichuan-inc/Baichuan-M2-32B", "baichuan-inc/Baichuan-M3-235B",
     }  # fmt: skip

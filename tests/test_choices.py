@@ -199,3 +199,19 @@ def test_options_that_speak_of_others_stay_where_they_are(last: str) -> None:
 def test_a_chosen_letter_is_none_where_the_answer_was_cut_before() -> None:
     assert choice_of(question(), Answer("B")) == "B"
     assert choice_of(question(), Answer("The use of ketotifen eye drops and", complete=False)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A\nB\nC\nD", "A, B, C, D", "A\nB", "(A)\n(B)", "A.\nB.\nC.\nD.", "Erythromycin ointment\nWarm compresses", "A/B",
+     "- A\n- C", "A, B and C", "A, B, C, D are all wrong", "A. Erythromycin ointment\nB"],
+)  # fmt: skip
+def test_a_list_of_options_chooses_none(text: str) -> None:
+    read = read_choice(text, DRUGS)
+    assert (read.letter, read.outcome) == (None, "unparsable")
+
+
+def test_the_letter_below_a_list_is_chosen() -> None:
+    listed = "\n".join(f"{letter}. {text}" for letter, text in DRUGS.items())
+    assert read_choice(f"{listed}\n\nB", DRUGS).letter == "B"
+    assert read_choice("B\nB", DRUGS).letter == "B"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from evaluation.comparison import Difference, compare
+from evaluation.comparison import Difference, adjusted_together, compare
 
 
 @dataclass(frozen=True)
@@ -118,18 +118,57 @@ def test_all_wrong_to_all_right_is_better() -> None:
 
 
 def test_false_discoveries_are_held_down_over_the_metrics() -> None:
-    # p = 2 / 2^6 = 0.031 alone; with nine metrics of no difference q = 0.031 * 10 = 0.31
-    names = [f"m{number}" for number in range(9)]
+    # p = 2 / 2^6 = 0.031 alone; with four metrics of which one item differs q = 0.031 * 5 = 0.156
+    names = ["supported", "format_ok", "diagnosis", "truncated"]
     first = [Item(f"q{n}", {"exact": 0.0} | dict.fromkeys(names, 1.0)) for n in range(6)]
-    second = [Item(f"q{n}", {"exact": 1.0} | dict.fromkeys(names, 1.0)) for n in range(6)]
+    second = [Item(f"q{n}", {"exact": 1.0} | dict.fromkeys(names, float(n > 0))) for n in range(6)]
 
     alone = only(compare(first, second, np.random.default_rng(0), ["exact"]))
     among = next(found for found in run(first, second) if found.metric == "exact")
 
     assert alone.q == pytest.approx(0.03125)
     assert alone.verdict == "better"
-    assert among.q == pytest.approx(0.3125)
+    assert among.q == pytest.approx(0.15625)
     assert among.verdict == "not shown"
+
+
+def test_what_can_get_no_verdict_does_not_make_the_others_harder_to_show() -> None:
+    # Words and Steps have no better side, and every answer has the format: q stays 2 / 2^6
+    others = {"answer_words": 9.0, "step_count": 2.0, "format_ok": 1.0}
+    first = [Item(f"q{n}", {"exact": 0.0} | others) for n in range(6)]
+    second = [Item(f"q{n}", {"exact": 1.0} | others | {"answer_words": 30.0}) for n in range(6)]
+    found = {its.metric: its for its in run(first, second)}
+
+    assert found["exact"].q == pytest.approx(0.03125)
+    assert found["exact"].verdict == "better"
+    assert [found[name].verdict for name in others] == ["", "", "not shown"]
+
+
+def test_several_models_are_adjusted_together() -> None:
+    # p: 2 / 2^6 = 0.031 for one, and 2 / 2^1 = 1 for each of two others: q = 0.031 * 3 = 0.094
+    first = items("exact", [0.0] * 6)
+    others = {"a": [1.0] * 6, "b": [1.0, *[0.0] * 5], "c": [1.0, *[0.0] * 5]}
+    apart = {name: run(first, items("exact", values)) for name, values in others.items()}
+    together = adjusted_together(apart)
+
+    assert only(apart["a"]).verdict == "better"
+    assert only(together["a"]).q == pytest.approx(0.09375)
+    assert only(together["a"]).verdict == "not shown"
+    assert list(together) == ["a", "b", "c"]
+
+
+def test_counts_are_not_tested_as_right_and_wrong() -> None:
+    found = only(run(items("unsafe_advice", [0.0] * 20), items("unsafe_advice", [1.0] * 5 + [0.0] * 15)))
+
+    assert found.method.endswith("p: flipped signs")
+
+
+def test_a_difference_of_shares_keeps_to_its_range() -> None:
+    found = only(run(items("exact", [0.0, 0.0, 1.0]), items("exact", [1.0, 1.0, 1.0])))
+
+    assert found.low == pytest.approx(-0.7676, abs=1e-3)
+    assert found.high == 1.0  # 0.6667 + 4.3027 x 0.3333 is above it
+    assert "cut to what it can be" in found.method
 
 
 def test_groups_are_compared_apart_and_small_ones_say_so() -> None:

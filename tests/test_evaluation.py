@@ -1,6 +1,7 @@
 """`python -m evaluation`: its arguments, what cannot be run, whole runs, and the benches' reports."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -66,6 +67,20 @@ def test_wrong_arguments_exit_with_2(arguments: list[str]) -> None:
     assert left.value.code == 2
 
 
+def test_the_suites_and_metrics_that_there_are_can_be_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["suites", "--data-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("medmcqa "))
+    assert lines[at].split()[1:] == ["benchmark", "MIT"]
+    assert lines[at + 1].strip().startswith("missing: Get its files from https://")
+    handwritten = next(line for line in lines if line.startswith("handwritten "))
+    assert handwritten.split()[1:] == ["bundled", "60", "Apache-2.0"]
+    assert main(["metrics", "--data-dir", str(tmp_path)]) == 0
+    assert re.search(r"^exact  +Exact answer: ", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_a_run_is_taken_into_the_store_and_its_folder_is_not_run_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,8 +105,9 @@ def test_a_run_is_taken_into_the_store_and_its_folder_is_not_run_over(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # two starts, each of which fits the recogniser
 def test_ctrl_c_ends_a_run_within_seconds_and_it_goes_on_from_there(tmp_path: Path) -> None:
-    flags = ["--model", "default", "--suite", "wordings", "--limit", "60", "--metrics", "exact"]
+    flags = ["--model", "default", "--suite", "wordings", "--limit", "40", "--metrics", "exact"]
     folders = ["--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "data")]
     command = [sys.executable, "-m", "evaluation", "run", *flags, *folders]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -105,11 +121,11 @@ def test_ctrl_c_ends_a_run_within_seconds_and_it_goes_on_from_there(tmp_path: Pa
     assert process.returncode == 130
     assert error.endswith("evaluation: stopped; what was done is kept.\n")
     kept = predictions.read_text().splitlines()
-    done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=170)
+    done = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     lines = predictions.read_text().splitlines()
     assert lines[: len(kept)] == kept
-    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == 60
+    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == 40
 
 
 @pytest.mark.slow

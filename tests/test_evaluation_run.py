@@ -93,9 +93,11 @@ def test_what_does_not_fit_into_the_model_is_unscored_with_its_reason_and_the_re
     assert (long.raw, long.solution, long.complete, long.ttft_ms) == ("", "", False, None)
     assert set(long.scores.values()) == {None}
     assert "tokens" in long.fault
+    assert "conversation" not in long.fault
     assert found
     first = found["mine"]["toy"][names[0]]
-    assert (first.n, first.n_unscored) == (1, 1)
+    assert (first.n, first.n_unscored, first.unscored) == (1, 1, {"too long for the model": 1})
+    assert "1 (too long for the model: 1)" in table(found["mine"])
     assert found["mine"]["toy"]["unanswered"].value == 0.5
 
 
@@ -164,7 +166,9 @@ def test_a_model_that_tells_no_likelihoods_is_unscored_and_says_so(tmp_path: Pat
     run(tmp_path / "out", [asked_model(ByQuestion({}))], asked)
     found = stored(tmp_path / "out")["c1"]
     assert (found.scores, found.choice) == ({"mcq_loglikelihood": None}, None)
-    assert found.fault == "This model does not tell how likely an option is."
+    assert (found.fault, found.why) == (
+        "This model does not tell how likely an option is.", "the model tells no likelihoods"
+    )  # fmt: skip
 
 
 def test_shuffled_options_are_asked_for_and_told_by_their_original_letters(tmp_path: Path) -> None:
@@ -277,7 +281,8 @@ def test_the_table_shows_values_with_intervals_and_what_is_unscored(tmp_path: Pa
     lines = table(found["mine"]).splitlines()
     # Wilson, 1 of 1: low = 1 / (1 + 1.95996^2) = 0.207
     assert lines[1].split() == ["toy", "exact", "1.000", "0.207", "to", "1.000", "1", "0"]
-    assert lines[4].split() == ["toy", "supported", "-", "-", "0", "1"]
+    assert lines[4].split()[:6] == ["toy", "supported", "-", "-", "0", "1"]
+    assert lines[4].endswith("1 (no finding cited, or outside the knowledge: 1)")
 
 
 @pytest.mark.slow

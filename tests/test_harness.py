@@ -13,7 +13,7 @@ from tiny_hf import write_random_model
 from evaluation.__main__ import main
 from evaluation.bench import mcq
 from evaluation.bench.mcq import Flip, Question, Rival, compare, flips, ours, questions_of, weights_of
-from evaluation.harness import METHOD, Tasks, read_results, settings_of, tasks_of
+from evaluation.harness import BY_WILSON, METHOD, Tasks, read_results, settings_of, tasks_of
 from medchat.errors import InvalidInput, NotFound
 from medchat.records import Request
 from medchat.rundir import RunDir
@@ -99,6 +99,24 @@ def test_results_are_read_with_the_interval_of_lm_eval(tmp_path: Path) -> None:
     (tmp_path / "model/results_2026-11-20.json").write_text("{}")
     with pytest.raises(InvalidInput, match=r"results_2026-11-20\.json is no file of results"):
         read_results(tmp_path)
+
+
+def test_a_share_of_three_questions_keeps_to_its_range(tmp_path: Path) -> None:
+    # 1 of 3 right: s / sqrt(n) = sqrt(1/3 x 2/3 / 2) = 1/3, as lm-eval has it; Wilson 0.0615 to 0.7923
+    found = {
+        "results": {"toes": {"acc,none": 1 / 3, "acc_stderr,none": 1 / 3, "f1,none": 0.1, "f1_stderr,none": 0.1,
+                             "word_perplexity,none": 12.5, "word_perplexity_stderr,none": 1.0}},
+        "n-samples": {"toes": {"original": 3, "effective": 3}},
+    }  # fmt: skip
+    (tmp_path / "results_1.json").write_text(json.dumps(found))
+    [result] = read_results(tmp_path)
+
+    acc, f1, perplexity = (result.summary[name] for name in ("acc", "f1", "word_perplexity"))
+    assert (acc.low, acc.high) == pytest.approx((0.0615, 0.7923), abs=1e-4)
+    assert acc.method == BY_WILSON
+    assert (f1.low, f1.high) == pytest.approx((0.0, 0.296))
+    assert f1.method == f"{METHOD}, cut to what it can be: from 0 to 1"
+    assert perplexity.high == pytest.approx(14.46)
 
 
 # The bench

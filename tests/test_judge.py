@@ -12,6 +12,7 @@ from evaluation.judge import (
     AT_ONCE,
     Criterion,
     Judge,
+    Verdict,
     clipped_mean,
     criteria_of,
     healthbench,
@@ -150,13 +151,15 @@ def test_anything_else_is_no_verdict(reply: str) -> None:
 def test_a_verdict_of_the_wrong_type_is_none(reply: str, tmp_path: Path) -> None:
     judge = judge_of(reply, folder=tmp_path)
 
-    assert judge.judge_criteria([CASE], [Answer("Rest.")], criteria_of) == [[None, None, None]]
+    [verdicts] = judge.judge_criteria([CASE], [Answer("Rest.")], criteria_of)
+    assert [verdict.met for verdict in verdicts or ()] == [None, None, None]
 
 
 def test_the_reasoning_of_the_judge_is_no_verdict(tmp_path: Path) -> None:
     judge = judge_of(f"<think>{NOT_MET}</think>{MET}", folder=tmp_path)
 
-    assert judge.judge_criteria([CASE], [Answer("Rest.")], lambda _: (Criterion("Rest.", 1.0),)) == [[True]]
+    verdicts = judge.judge_criteria([CASE], [Answer("Rest.")], lambda _: (Criterion("Rest.", 1.0),))
+    assert verdicts == [[Verdict("Rest.", 1.0, True, "asked")]]
 
 
 # Comparison
@@ -259,7 +262,7 @@ def test_beyond_the_cap_nothing_is_asked_or_scored(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_into_the_judge_is_not_scored(tmp_path: Path) -> None:
-    judge = judge_of(MET, folder=tmp_path, n_ctx=1500)
+    judge = judge_of(MET, folder=tmp_path, n_ctx=1500)  # a quarter of which is for the verdict
     long = Answer("rest " * 2000)
 
     assert judge.score_criteria([CASE, CASE], [long, Answer("Rest.")], criteria_of) == [None, 0.5]
@@ -305,14 +308,10 @@ def test_one_and_the_same_verdict_of_everything_has_no_kappa() -> None:
     assert judge_agreement({"a": True, "b": True}, [("a", True), ("b", True)]).kappa is None
 
 
-def test_a_judge_says_whether_its_agreement_was_shown(tmp_path: Path) -> None:
-    judge = judge_of(MET, folder=tmp_path)
+def test_a_judge_says_whether_its_agreement_was_shown() -> None:
     few = judge_agreement({str(n): True for n in range(29)}, [(str(n), True) for n in range(29)])
     enough = judge_agreement({str(n): n < 20 for n in range(30)}, [(str(n), n < 20) for n in range(30)])
 
-    assert judge.label == "judge A judge: not shown to agree with clinicians (n = 0)"
-    assert replace(judge, agreement=few).label.endswith("not shown to agree with clinicians (n = 29)")
+    assert few.label == "not shown to agree with clinicians (n = 29)"
     # Wilson for 30 of 30: from 89 %
-    assert replace(judge, agreement=enough).label == (
-        "judge A judge: agrees with clinicians in 100% (89% to 100%), kappa 1.00, n = 30"
-    )
+    assert enough.label == "agrees with clinicians in 100% (89% to 100%), kappa 1.00, n = 30"

@@ -1,6 +1,7 @@
 """Metrics and intervals: what counts as right, what is left unscored, and how sure a figure is."""
 
 import re
+from importlib import import_module
 
 import pytest
 
@@ -235,3 +236,9 @@ def test_without_any_score_there_is_no_estimate() -> None:
 
 def test_shares_between_zero_and_one_are_averaged() -> None:
     assert share([1.0, 0.5, 0.0, 0.5]).value == 0.5  # 2.0 / 4
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_function_of_every_metric_is_there(name: str) -> None:
+    module, _, function = METRICS[name].load.partition(":")
+    assert callable(getattr(import_module(module), function))

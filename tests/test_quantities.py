@@ -2,6 +2,7 @@
 
 import time
 from datetime import date
+from random import Random
 
 import pytest
 from metric_tools import NO_TOOLS
@@ -291,3 +292,65 @@ def test_a_very_long_answer_takes_little_time() -> None:
     read("The weight is 70 kg, 5 mg. " * 2000, "mg")
 
     assert time.perf_counter() - began < 5.0
+
+
+# Hostile texts
+
+
+@pytest.mark.parametrize("text", ["10^999 mg", "1e400 mg", "about 10^400", "1" * 400 + " mg", "10^(-999) mg"])
+def test_a_number_without_bounds_is_wrong_and_no_fault(text: str) -> None:
+    weight = Example("Dose in mg?", "350", kind="calc", unit="mg")
+    score = Example("What is the score?", "3", kind="calc")
+    assert calc_correct(NO_TOOLS)([weight, score], [Answer(text), Answer(text)]) == [0.0, 0.0]
+
+
+def test_a_reference_without_bounds_is_no_fault() -> None:
+    truth = Example("Dose in mg?", "10^999 mg", kind="calc", meta={"lower": 10**400, "upper": 1})
+    assert calc_correct(NO_TOOLS)([truth], [Answer("5 mg")]) == [0.0]
+
+
+_PIECES = ("10", "^", "e", "-", "9" * 9, "1/", " ", ".", ",", "mg", "/kg", "\u00b9", "\u00bd", "(", "=", "x", "->", "%",
+           "weeks", "w", "\\boxed{", "}", "/2020", "score ", "\u0663", "70 kg", "per day", "out of ", "\n")  # fmt: skip
+
+
+def test_no_text_is_a_fault() -> None:
+    rng = Random(0)
+    for _ in range(400):
+        text, truth = ("".join(rng.choices(_PIECES, k=rng.randint(1, 14))) for _ in range(2))
+        for kind in ("decimal", "integer", "date"):
+            example = Example("Dose in mg?", truth, kind="calc", unit="mg", meta={"output_type": kind})
+            assert calc_correct(NO_TOOLS)([example], [Answer(text)])[0] in (None, 0.0, 1.0), (text, truth)
+
+
+# Doses
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["For a 70 kg patient give 350 mg/day.", "Weight 70 kg, dose 5 mg/kg -> 350 mg per day",
+     "Weight 70 kg, dose 5 mg/kg => 350 mg", "The dose for this 70 kg patient is 350 mg.", "350 mg per dose",
+     "A 3200 g infant needs 350 mg.", "The child weighs 900 g: 350 mg",
+     "Give 350 mg. This suits a patient of 70 kg."],
+)  # fmt: skip
+def test_a_patients_weight_is_no_dose(text: str) -> None:
+    assert value_of(text, "mg") == 350.0
+
+
+def test_a_days_dose_beside_another_single_dose_is_ambiguous() -> None:
+    assert read("1050 mg/day, that is 350 mg per dose", "mg").outcome == "ambiguous"
+
+
+@pytest.mark.parametrize("text", ["The patient weighs 70 kg.", "350 mg/min", "5 mg/kg", "154 lb"])
+def test_what_is_no_dose_is_something_else(text: str) -> None:
+    assert read(text, "mg").outcome == "other unit"
+
+
+def test_a_weight_that_was_asked_for_is_read() -> None:
+    assert value_of("The ideal body weight is 63 kg", "kg") == 63.0
+    assert value_of("The birth weight is 3.2 kg", "g") == 3200.0
+    assert value_of("The infant weighs 3200 g", "kg") == 3.2
+
+
+@pytest.mark.parametrize("text", ["The score is 3/9.", "3 points out of 9", "3/9 points", "3 out of 9 points"])
+def test_the_points_of_a_score_are_no_fraction(text: str) -> None:
+    assert value_of(text) == 3.0

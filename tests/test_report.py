@@ -22,10 +22,12 @@ from evaluation.report_data import ModelFacts, SuiteFacts, lineage, ordered, sui
 from evaluation.report_suite import pass_sentence, reference_line
 from evaluation.report_words import said, said_change, signed
 from evaluation.stats import Estimate
-from evaluation.suite_files import FileReference
+from evaluation.suite_files import FileReference, read_suite_file
+from evaluation.suites import SUITES
 from medchat.catalogue import Catalogue
 from medchat.errors import InvalidInput, NotFound
 from medchat.knowledge import Knowledge, load_knowledge
+from medchat.rundir import RunDir, RunState
 from medchat.settings import Settings
 
 
@@ -117,7 +119,9 @@ def test_values_come_with_interval_numbers_and_method(tmp_path: Path) -> None:
     _, markdown = report(tmp_path, write_run(tmp_path / "run", lines))
 
     # Wilson, 8 of 10: 0.490 to 0.943
-    assert cells(markdown, "Exact answer \u2191", "toy") == ["80.0 %", "49.0 to 94.3", "10", "1", "Wilson, 95 %"]
+    assert cells(markdown, "Exact answer \u2191", "toy") == [
+        "80.0 %", "49.0 to 94.3", "10", "1", "no reference: 1", "Wilson, 95 %"
+    ]  # fmt: skip
     assert cells(markdown, "ROUGE-L \u2191", "toy")[:4] == ["-", "-", "0", "11"]
 
 
@@ -168,6 +172,27 @@ def test_figures_of_others_are_named_as_theirs(tmp_path: Path) -> None:
     assert cells(section(markdown, "Suite: MedQA (USMLE)"), "Right option, as answered", stated.note) == [
         str(stated.value), stated.who
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_shown"),
+    [("bertscore_f1", False), ("bertscore_f1_roberta_rescaled", False), ("bertscore_f1_roberta", True)],
+)
+def test_figures_for_bertscore_stand_only_beside_the_same_bertscore(
+    tmp_path: Path, metric: str, is_shown: bool
+) -> None:
+    lines = [line(n, suite="kqa", scores={metric: 0.6, "key_term_f1": 0.5}) for n in range(3)]
+    html, markdown = report(tmp_path, write_run(tmp_path / "run", lines))
+
+    assert ("0.88-0.92" in html, "0.88-0.92" in markdown) == (is_shown, is_shown)
+    assert "&gt; 0.9" in html  # that for key terms
+
+
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_suite_states_a_figure_for_bertscore_but_of_roberta_unrescaled(path: Path) -> None:
+    named = {its.metric for its in read_suite_file(path).references if its.metric.startswith("bertscore")}
+
+    assert named <= {"bertscore_f1_roberta"}
 
 
 @pytest.mark.parametrize(
@@ -324,6 +349,98 @@ def test_nothing_scored_is_said_and_no_fault(tmp_path: Path) -> None:
     assert cells(markdown, "Exact answer \u2191", "a")[:4] == ["-", "-", "0", "3"]
 
 
+# What was measured
+
+
+def write_config(
+    run: Path, template: str = "choice", *, n: int = 8, limit: int | None = 8, status: str = "done"
+) -> Path:
+    """The run's config.yaml and state.json, of toy on the suite mine."""
+    sampling = {"max_new_tokens": 64, "temperature": 0.7, "top_p": 0.9, "top_k": 0, "presence_penalty": 0.0}
+    suite = {"name": "mine", "n": n, "digest": "d" * 64, "template": template, "sampling": None}
+    config = {
+        "models": [{"model_id": "toy", "asked_as": {"sampling": sampling}}], "suites": [suite], "seed": 3,
+        "limit": limit,
+    }  # fmt: skip
+    (run / "config.yaml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    state = RunState(status=status, started_at="2026-11-20T18:12:30+00:00", created_at="2026-11-20T18:12:29+00:00")  # type: ignore[arg-type]
+    RunDir(run).set_state(state)
+    return run
+
+
+def test_the_report_says_how_the_answers_were_asked_for(tmp_path: Path) -> None:
+    run = write_config(write_run(tmp_path / "run", [line(n) for n in range(8)]))
+    _, markdown = report(tmp_path, run)
+
+    assert cells(section(markdown, "What was measured"), "toy") == [
+        "the first 8", "8", "-", "choice", "temperature 0.7, top\\_p 0.9, up to 64 tokens", "3", "d" * 12,
+        "2026-11-20 18:12", "run",
+    ]  # fmt: skip
+
+
+def test_runs_that_asked_otherwise_are_told_apart(tmp_path: Path) -> None:
+    one = write_config(write_run(tmp_path / "one", [line(n) for n in range(8)]))
+    two = write_config(write_run(tmp_path / "two", [line(n) for n in range(20)]), "plain", n=20, limit=None)
+    measured = section(report(tmp_path, one, two)[1], "What was measured")
+
+    assert "Not alike is the template (toy: choice; toy (two): plain)" in measured
+    assert "Not alike is the questions (toy: the first 8; toy (two): 20)" in measured
+    assert "Not alike is the seed" not in measured
+
+
+def test_questions_without_an_answer_are_told_with_their_reason(tmp_path: Path) -> None:
+    lines = [line(n) for n in range(3)]
+    lines += [
+        line(n, raw="", scores={"exact": None}, fault="It takes 1042 tokens; too many.", why="too long for the model")
+        for n in range(3, 8)
+    ]
+    _, markdown = report(tmp_path, write_run(tmp_path / "run", lines))
+
+    assert "toy answered 3 of 8 questions (too long for the model: 5)." in section(markdown, "At a glance")
+    # all of 3 right: Wilson from 3 / (3 + 1.96^2) = 43.9 %
+    assert cells(markdown, "your own", "mine", "Exact answer") == ["8", "100.0 % (43.9 to 100.0), n = 3"]
+    assert cells(section(markdown, "What was measured"), "toy")[:3] == ["8", "3", "too long for the model: 5"]
+
+
+def test_a_run_that_was_stopped_says_so(tmp_path: Path) -> None:
+    run = write_config(write_run(tmp_path / "run", [line(n) for n in range(2)]), status="stopped")
+    html, markdown = report(tmp_path, run)
+
+    said = "toy answered 2 of 8 questions (not reached: 6). The run run is not finished: stopped."
+    assert said in section(markdown, "At a glance")
+    assert said in html
+
+
+def test_an_answer_whose_options_have_no_probabilities_is_an_answer(tmp_path: Path) -> None:
+    lines = [line(n, fault="The options have no log-probabilities.") for n in range(4)]
+    _, markdown = report(tmp_path, write_run(tmp_path / "run", lines))
+
+    assert cells(section(markdown, "What was measured"), "toy")[:3] == ["4", "4", "-"]
+
+
+def test_groups_and_votes_say_q_beside_what_is_not_shown(tmp_path: Path) -> None:
+    # 6 of 6 better in each of two groups: p = 2 / 2^6 = 0.031 = q; of a third model nothing differs
+    lines = [
+        line(n, model, groups={"sex": "female" if n % 2 else "male"}, scores={"exact": right})
+        for model, right in (("a", 0.0), ("b", 1.0), ("c", 0.0))
+        for n in range(12)
+    ]
+    _, markdown = report(tmp_path, write_run(tmp_path / "run", lines))
+
+    assert "better: +100.0 points" in cells(section(markdown, "Groups of questions"), "sex", "male")[2]
+    assert cells(section(markdown, "Groups of questions"), "sex", "male")[2].endswith("q 0.031")
+    vote = section(markdown, "The models' vote")
+    assert "| Who answers | Exact answer | The equal vote against it | The vote is | p | q |" in vote
+    assert "|---|---:|---:|---|---:|---:|" in vote
+
+
+def test_a_markdown_name_does_not_lose_the_html(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [line(0)])
+
+    assert write_report([run], tmp_path / "x.md", knowledge=knowledge()) == [tmp_path / "x.html", tmp_path / "x.md"]
+    assert (tmp_path / "x.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 # Runs
 
 
@@ -423,6 +540,18 @@ def test_an_axis_has_round_ticks_around_its_values() -> None:
 
     assert [text for _, text in axis.ticks] == ["-5", "0", "5", "10", "15"]
     assert axis_around([0.0, 0.0], str).high > 0
+
+
+def test_what_is_drawn_behind_keeps_off_the_labels() -> None:
+    rows = [Row("a", [Dot(0.9, 0.8, 1.0, 0, "a")], "90.0 % (80.0 to 100.0)") for _ in range(2)]
+    svg = interval_plot("t", "d", rows, SHARES, [Line(0.9, "x", 0.9)])
+    labels = [float(y) for y in re.findall(r'y="([\d.]+)" class="label"', svg)]
+    drawn = re.findall(r'y1="([\d.]+)" y2="([\d.]+)" class="(?:grid|mark)"', svg)
+
+    assert len(labels) == 2
+    assert drawn
+    # a label's line takes 10 px above its base line and 3 below
+    assert not [y for y in labels for first, last in drawn if float(first) < y + 3 and float(last) > y - 10]
 
 
 def test_stated_figures_at_one_place_share_a_mark() -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from evaluation.stats import (
+    ANY,
+    COUNTS,
     bootstrap_intervals,
     bootstrap_means,
     by_cluster,
@@ -15,6 +17,7 @@ from evaluation.stats import (
     t_interval,
     wilson,
 )
+from evaluation.summary import metric_estimate
 
 
 def test_right_and_wrong_get_wilson_and_unscored_ones_are_counted_apart() -> None:
@@ -96,6 +99,42 @@ def test_a_share_keeps_to_its_range() -> None:
     assert found.low is not None
     assert found.high is not None
     assert 0.9 <= found.low < found.high <= 1.0
+
+
+def test_students_t_keeps_to_what_the_values_can_be_and_says_so() -> None:
+    # mean 0.2, s = 0.3464 / sqrt(3) = 0.2, t(2) = 4.3027: 0.2 -+ 0.8605; a share is from 0 to 1, a count from 0 on
+    values = [0.0, 0.0, 0.6]
+    share, count, free = (estimate(values, bounds=bounds) for bounds in (None, COUNTS, ANY))
+
+    assert (share.low, share.high) == pytest.approx((0.0, 1.0))
+    assert share.method == "Student's t over 3 questions, 95 %, cut to what it can be: from 0 to 1"
+    assert (count.low, count.high) == pytest.approx((0.0, 1.0605), abs=1e-3)
+    assert count.method.endswith("from 0 on")
+    assert free.low == pytest.approx(-0.6605, abs=1e-3)
+    assert free.method == "Student's t over 3 questions, 95 %"
+
+
+def test_counts_that_are_all_zero_or_one_are_no_shares() -> None:
+    none = estimate([0.0] * 60, bounds=COUNTS)
+
+    assert (none.value, none.low, none.high) == (0.0, None, None)
+    # 1.96^2 / (60 + 1.96^2) = 6.0 %
+    assert none.method == "no interval: the values do not vary; Wilson, 95 %: up to 6.0 % of answers have some"
+    assert estimate([0.0] * 59 + [1.0], bounds=COUNTS).method == "bootstrap over 60 questions, 95 %"
+
+
+def test_each_metric_keeps_to_what_its_values_can_be() -> None:
+    values = [0.0, 0.0, 0.6]
+    questions = ["a", "b", "c"]
+    ends = {
+        name: metric_estimate(name, values, questions)
+        for name in ("rouge_l", "key_term_f1_known", "unsafe_advice", "answer_words", "embedding_similarity")
+    }
+
+    assert all((its.low or 0.0) >= 0 for name, its in ends.items() if name != "embedding_similarity")
+    assert ends["rouge_l"].high == ends["key_term_f1_known"].high == 1.0
+    assert (ends["unsafe_advice"].high or 0.0) > 1
+    assert (ends["embedding_similarity"].low or 0.0) < 0
 
 
 def test_resampled_means_weigh_questions_by_their_answers() -> None:

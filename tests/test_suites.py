@@ -3,15 +3,27 @@
 import json
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from metric_tools import NO_TOOLS
 
 from evaluation.hub_rows import kept_rows
 from evaluation.metric_table import METRICS
+from evaluation.metrics import Answer
 from evaluation.suite_files import FileHub, read_suite_file
-from evaluation.suites import SUITES, groups_of, load_suite, question_text, suite_names, suites, with_template
+from evaluation.suites import (
+    SUITES,
+    groups_of,
+    load_suite,
+    question_text,
+    suite_metrics,
+    suite_names,
+    suites,
+    with_template,
+)
 from evaluation.templates import TEMPLATES, choice_texts, fill
 from medchat.errors import DownloadFailed, InvalidInput, NotFound
 from medchat.records import Example
@@ -74,6 +86,9 @@ def test_an_example_without_an_id_gets_that_of_its_question(tmp_path: Path) -> N
     [
         ('{"question": "Q?"', "not JSON"),
         ("[1]", "expected a JSON object"),
+        ("[" * 100_000, "not JSON (nested too deep)"),
+        ("9" * 5000, "not JSON (a number has too many digits)"),
+        ('{"question": "Q?", "answer": "5", "tolerance": "5 %"}', "'tolerance' is no share"),
         ('{"question": "Q?"}', "'answer' is missing"),
         ('{"question": " ", "answer": "A"}', "'question' is missing"),
         ('{"question": "Q?", "answer": "A", "anwser": "B"}', "unknown field 'anwser'"),
@@ -99,8 +114,47 @@ def test_a_broken_line_is_named_with_its_file(tmp_path: Path, second_line: str, 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match=r"^mine\.jsonl, after line 0: this is not UTF-8 text\.$"):
+    with pytest.raises(InvalidInput, match=r"^mine\.jsonl, line 1: this is not UTF-8 text; save"):
         load_suite(str(path))
+
+
+def test_the_line_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(json.dumps(TOE).encode() + b"\n" + json.dumps(CAR).encode() + b"\n\xe9\n")
+    with pytest.raises(InvalidInput, match=r"^mine\.jsonl, line 3: this is not UTF-8 text"):
+        load_suite(str(path))
+
+
+def test_a_file_of_another_form_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("Why?\n")
+    with pytest.raises(InvalidInput, match=r"^mine\.txt is neither a \.jsonl nor a \.csv file"):
+        load_suite(str(tmp_path / "mine.txt"))
+
+
+def test_a_table_whose_encoding_was_guessed_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "ward.csv"
+    path.write_bytes("question,answer\nHat sie Fieber M\u00e4dchen?,ja\n".encode("latin-1"))
+    assert "not in UTF-8 and was read as Windows-1252" in load_suite(str(path)).notes[-1]
+
+
+def test_each_kind_of_a_mixed_file_is_scored_by_its_own_metrics(tmp_path: Path) -> None:
+    rows = [PICK, {"id": "sum", "kind": "calc", "question": "In mg?", "answer": "5", "unit": "mg"},
+            {"id": "why", "question": "Why?", "answer": "Because."}]  # fmt: skip
+    suite = load_suite(suite_file(tmp_path, rows))
+    assert {"mcq_generated", "calc_correct", "rouge_l", "exact", "abstained"} <= set(suite.metrics)
+    assert "diagnosis" not in suite.metrics
+    plain = replace(suite, metrics=("mcq_generated", "calc_correct", "exact", "abstained"))
+    found = suite_metrics(plain, NO_TOOLS)
+    scores = {
+        name: metric(list(suite.examples), [Answer("B"), Answer("5 mg"), Answer("Because.")])
+        for name, metric in found.items()
+    }
+    assert scores == {
+        "mcq_generated": [1.0, None, None],
+        "calc_correct": [None, 1.0, None],
+        "exact": [None, None, 1.0],
+        "abstained": [0.0, 0.0, 0.0],
+    }
 
 
 def test_a_suite_without_examples_is_refused(tmp_path: Path) -> None:
@@ -109,7 +163,7 @@ def test_a_suite_without_examples_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_suite_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"no suite 'handwriten'; Did you mean 'handwritten'\?.*medmcqa"):
+    with pytest.raises(NotFound, match=r"no suite 'handwriten'\. Did you mean 'handwritten'\? Name a .*medmcqa"):
         load_suite("handwriten")
     with pytest.raises(NotFound, match="no file"):
         load_suite(str(tmp_path / "none.jsonl"))
@@ -268,8 +322,13 @@ def test_rows_that_give_no_example_are_counted_and_told(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_benchmark_is_refused_with_the_reasons(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"^No example for medqa could be read\. 2 left out: no question"):
+    with pytest.raises(InvalidInput, match=r"^No example for medqa could be read\. 2 left out: .* no field options"):
         load_suite(f"medqa={suite_file(tmp_path, [TOE, CAR])}")
+    with pytest.raises(InvalidInput, match=r"2 left out: it has no field opa, opb, opc, opd"):
+        load_suite(f"medmcqa={suite_file(tmp_path, [TOE, CAR])}")
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"^No example for pubmedqa could be read\. There is nothing in its file"):
+        load_suite(f"pubmedqa={tmp_path / 'empty.json'}")
     with pytest.raises(NotFound, match="no file or folder"):
         load_suite("medqa=nowhere")
     with pytest.raises(InvalidInput, match="has its own examples"):
