@@ -324,6 +324,7 @@ class Tab:
         app = cast(App, SimpleNamespace(
             settings=self.settings, catalogue=self.catalogue, default=self.catalogue.default, machine=lambda: MACHINE,
             downloads=self.downloads, backends=self.backends, accounts=self.accounts,
+            store=SimpleNamespace(model=lambda _: None),  # nothing was trained here
         ))  # fmt: skip
         with gr.Blocks():
             self.parts = models._lay_out(app)

@@ -26,9 +26,12 @@ class Action:
             raise InvalidInput(OUT_OF_DATE)
         return value
 
-    def number(self, name: str, low: int, high: int) -> int:
-        """The field, a whole number brought into its range. Raises InvalidInput when it is another thing."""
-        value = self._fields.get(name)
+    def number(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        """The field, a whole number brought into its range.
+
+        Raises InvalidInput when it is another thing, or missing without a default.
+        """
+        value = self._fields.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise InvalidInput(OUT_OF_DATE)
         return min(high, max(low, value))

@@ -8,8 +8,10 @@ from medchat.catalogue import ModelSpec
 from medchat.formats import FORMATS
 from medchat.hub import Download
 from medchat.language import language_name
+from medchat.lineage import Lineage
 from medchat.machine import Fit, Machine, kind_of, size
 from medchat.ui.common import counted, escape
+from medchat.ui.model_lineage import lineage_html
 
 GROUPS = {
     "here": "On this machine",
@@ -40,6 +42,7 @@ class Card:
     """A model as it is here. fault: why what was asked of it failed. has_key: whether no key of its server is missing.
 
     managed: whether the reader may fetch and remove models. is_default: it answers at first, and so it stays.
+    lineage: of a model that was trained here, for a reader who may see results.
     """
 
     spec: ModelSpec
@@ -49,6 +52,7 @@ class Card:
     has_key: bool = True
     managed: bool = False
     is_default: bool = False
+    lineage: Lineage | None = None
 
     @property
     def is_fetched(self) -> bool:
@@ -133,7 +137,8 @@ def _more(card: Card, title: str, first: str = "") -> str:
     return (
         f'<details data-key="more-{escape(spec.id)}"><summary aria-label="{title}: {escape(spec.name)}">{title}'
         f"</summary>{first}<p>{escape(spec.description)}</p>{_advice(card)}"
-        f'<dl class="mc-facts">{_pairs(facts_of(card))}</dl>{_limits(spec)}{_own_way(spec)}</details>'
+        f'<dl class="mc-facts">{_pairs(facts_of(card))}</dl>{_limits(spec)}{_own_way(spec)}'
+        f"{lineage_html(card.lineage) if card.lineage else ''}</details>"
     )
 
 

@@ -12,6 +12,7 @@ from medchat import own_models
 from medchat.accounts import MODEL_ADDED, MODEL_FETCHED, MODEL_REMOVED
 from medchat.catalogue import ModelSpec
 from medchat.errors import DownloadFailed, InvalidInput, MedChatError
+from medchat.lineage import lineage_of_model
 from medchat.machine import fit, free_disk_gb
 from medchat.ui import model_cards, model_form, model_picker
 from medchat.ui.actions import OUT_OF_DATE, read_action
@@ -221,9 +222,11 @@ class Handlers:
 
     def _card(self, spec: ModelSpec, free_gb: float, managed: bool, fault: str) -> Card:
         has_key = not model_picker.missing_key(spec)
+        # Who may manage models may see results too.
+        lineage = lineage_of_model(spec.id, self._app.store) if managed and spec.own else None
         return Card(
             spec, fit(spec, self._app.machine(), free_gb), self._app.downloads.status(spec.id), fault, has_key, managed,
-            is_default=spec.id == self._app.default.id,
+            is_default=spec.id == self._app.default.id, lineage=lineage,
         )  # fmt: skip
 
     def _news(self, spec: ModelSpec) -> str:
