@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tiny_hf import write_adapter
 
 from medchat.backends.llamacpp import LlamaCppBackend
+from medchat.catalogue import Catalogue
 from medchat.errors import InvalidInput
+from medchat.models_file import row_of
 from medchat.records import Message, Request, Sampling, Text
+from medchat.rundir import RunDir
 from medchat.settings import ASSETS
 from train.__main__ import main
 from train.export import adapter_to_gguf, to_gguf
+from train.plan import Base
 
 DEMO = ASSETS / "demo" / "demo"
 Q_PROJ = "model.layers.0.self_attn.q_proj"
@@ -104,7 +110,11 @@ def empty_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "options", "line"),
     [
-        (lambda folder: None, [], "There is no folder 'given'."),
+        (
+            lambda folder: None,
+            [],
+            "There is no run and no folder 'given'; `python -m medchat jobs list` lists the runs.",
+        ),
         (
             lambda folder: folder.mkdir(),
             [],
@@ -147,6 +157,21 @@ def test_the_command_says_in_one_line_what_is_wrong(
     assert status == 1
     assert capsys.readouterr().err == f"train: {line}\n"
     assert not (tmp_path / "out.gguf").exists()
+
+
+def test_of_a_folder_only_gguf_can_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = base_folder(tmp_path / "given")
+    assert main(["export", str(folder), "--to", "merged", "--data-dir", str(tmp_path)]) == 1
+    assert "is no run; of a folder only --to gguf with --out FILE can be made." in capsys.readouterr().err
+
+
+def test_a_run_from_which_nothing_came_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunDir(tmp_path / "runs" / "early").begin({"kind": "train"}, 5):
+        pass
+    assert main(["export", "early", "--to", "gguf", "--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        "train: No model has come out of 'early' yet; let the run end first.\n"
+    )  # fmt: skip
 
 
 # With the converter, which is fetched once
@@ -217,3 +242,117 @@ def test_the_command_writes_a_model_in_the_wanted_type(
     assert capsys.readouterr().out == f"{out}\n"
     assert out.stat().st_size == pytest.approx((ASSETS / "demo" / "demo-q8_0.gguf").stat().st_size, rel=0.01)
     assert [path.name for path in out.parent.iterdir()] == ["demo.gguf"]
+
+
+# Of a run
+
+
+def demo_base() -> Base:
+    spec = Catalogue(ASSETS)["demo-base"]
+    assert spec.safetensors is not None
+    return Base(spec, "demo-base", spec.safetensors)
+
+
+def trained_adapter(folder: Path, **settings: Any) -> Path:
+    """An adapter for the bundled base with strong random weights."""
+    return write_adapter(folder, demo_base().folder, target_modules=["q_proj", "down_proj"], **settings)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
+    """A data folder with a run that has ended."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "cache").symlink_to(cache_dir)
+    run = RunDir(folder / "runs" / "ours")
+    adapter = trained_adapter(run.path / "artifacts" / "0-sft")
+    (adapter / "README.md").write_text("---\nbase_model_relation: adapter\nlibrary_name: peft\n---\n# Ours\n")
+    row = row_of(replace(demo_base().spec, id="ours", name="Ours", own=True))
+    config = {"kind": "train", "base": {"id": "demo-base", "name": "demo-base", "folder": str(demo_base().folder)}}
+    with run.begin(config, 0) as writer:
+        writer.result({"kind": "training", "stages": [{"kind": "sft", "adapter": "artifacts/0-sft"}], "model": row})
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("kind", "matrices", "smaller_than"),
+    [
+        ("f16", "Matrices: 36 in F16.", 1.0),
+        ("q8_0", "Matrices: 36 in Q8_0.", 0.6),
+        # 5 blocks with a matrix whose rows have 704 weights: llama.cpp gives it another type
+        ("q4_k_m", "The rows of 5 are no multiple of 256, which the K types need: they have the nearest other.", 0.4),
+    ],
+)
+def test_a_run_becomes_a_gguf_file_that_says_the_same(
+    kind: str, matrices: str, smaller_than: float, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "ours", "--to", "gguf", "--type", kind, "--data-dir", str(data_dir)]) == 0
+    types, compared, place = capsys.readouterr().out.splitlines()
+    assert matrices in types
+    assert compared.startswith("On 10 prompts, 130 words: mean divergence ")
+    out = data_dir / "runs" / "ours" / "artifacts" / f"ours-{kind}.gguf"
+    assert place == str(out)
+    f16_bytes = 2 * 5_065_216
+    assert out.stat().st_size < smaller_than * f16_bytes + 500_000  # and the vocabulary
+    assert not [path.name for path in out.parent.iterdir() if path.name.startswith(".")]
+    assert greedy(out, "The findings are")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_becomes_a_merged_model_with_a_card(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "ours", "--to", "merged", "--data-dir", str(data_dir)]) == 0
+    merged = data_dir / "runs" / "ours" / "artifacts" / "merged"
+    assert capsys.readouterr().out.splitlines()[-1] == str(merged)
+    assert "library_name: transformers" in (merged / "README.md").read_text()
+    assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"} <= {
+        path.name for path in merged.iterdir()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_export_that_says_something_else_is_not_kept(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train import fidelity
+
+    monkeypatch.setitem(fidelity.TOLERANCES, "f16", fidelity.Tolerance(divergence=1e-12, other_first=0.0))
+    out = tmp_path / "ours.gguf"
+    assert main(["export", "ours", "--to", "gguf", "--out", str(out), "--data-dir", str(data_dir)]) == 1
+    assert "The export does not say what the original says, and was not kept. On 10 prompts" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("settings", [{}, {"use_rslora": True}], ids=["plain", "rslora"])
+def test_llamacpp_serves_what_comes_out_of_a_run_on_the_bundled_base(
+    settings: dict[str, Any], tmp_path: Path, cache_dir: Path
+) -> None:
+    from train.artifacts import served
+
+    adapter = trained_adapter(tmp_path / "adapter", **settings)
+    said: list[str] = []
+    spec = served(demo_base(), adapter, cache_dir, said.append)
+    assert (said, spec.backend, spec.demo, spec.grounded) == ([], "llamacpp", True, True)
+    assert spec.path is not None
+    if settings:  # merged: a whole model, with weights for training beside it
+        assert (spec.adapter, spec.path.name) == (None, "merged.gguf")
+        assert (spec.safetensors or tmp_path).name == "merged"
+    else:
+        assert (spec.path, spec.adapter) == (demo_base().spec.path, adapter / "adapter.gguf")
+    assert greedy(spec.path, "The findings are", spec.adapter) != greedy(
+        demo_base().spec.path or tmp_path, "The findings are"
+    )
+
+
+def test_where_no_converter_can_be_had_transformers_serves_it(tmp_path: Path) -> None:
+    from train.artifacts import served
+
+    adapter = adapter_folder(tmp_path / "adapter")  # for another base, so that nothing is converted
+    said: list[str] = []
+    spec = served(demo_base(), adapter, tmp_path, said.append)
+    assert (spec.backend, spec.path, spec.adapter) == ("transformers", demo_base().folder, adapter)
+    assert said[0].startswith("transformers will run the model, not llama.cpp: ")

@@ -11,17 +11,21 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gguf import GGUFReader
 from safetensors import SafetensorError, safe_open
 
 from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import child_environment
 
 ADAPTER_CONFIG = "adapter_config.json"
+K_BLOCK = 256  # weights that the K types pack together
+DIRECT = ("f32", "f16", "bf16", "q8_0")  # types that the converter writes itself
 # Settings of PEFT that llama.cpp's form of a LoRA has no place for; the converter keeps silent about some of them.
 NOT_PLAIN = {
     "use_rslora": "rank-stabilised scaling (rsLoRA)",
@@ -114,6 +118,39 @@ def adapter_to_gguf(adapter_dir: Path, base_dir: Path, out: Path, cache_dir: Pat
     _convert("convert_lora_to_gguf.py", adapter_dir, out, "f32", cache_dir, "--base", str(base_dir))
 
 
+def quantised(model_dir: Path, out: Path, kind: str, cache_dir: Path) -> str:
+    """Write a transformers model folder as GGUF of this kind, also of those that llama.cpp makes of f16: q4_k_m.
+
+    Returns a line that says which types the matrices really got: llama.cpp takes another one for rows that do not
+    fit its blocks of 256. Raises MedChatError as to_gguf does.
+    """
+    if kind in DIRECT:
+        to_gguf(model_dir, out, kind, cache_dir)
+        return types_line(out)
+    from train.fidelity import run_llamacpp
+
+    plain = out.with_name(f"{out.name}.f16")
+    try:
+        to_gguf(model_dir, plain, "f16", cache_dir)
+        if run_llamacpp("quantise", str(plain), str(out), kind):
+            out.unlink(missing_ok=True)
+            raise MedChatError(f"llama.cpp cannot write {model_dir.name} as {kind}; choose another type.")
+    finally:
+        plain.unlink(missing_ok=True)
+    return types_line(out)
+
+
+def types_line(file: Path) -> str:
+    """How many matrices of a GGUF file are of which type, in a line."""
+    matrices = [tensor for tensor in GGUFReader(file).tensors if len(tensor.shape) > 1]
+    found = Counter(tensor.tensor_type.name for tensor in matrices)
+    line = "Matrices: " + ", ".join(f"{n} in {name}" for name, n in found.most_common()) + "."
+    odd = sum(tensor.shape[0] % K_BLOCK > 0 for tensor in matrices)
+    if odd and any(name.endswith("_K") for name in found):
+        line += f" The rows of {odd} are no multiple of {K_BLOCK}, which the K types need: they have the nearest other."
+    return line
+
+
 def is_adapter(folder: Path) -> bool:
     """Whether PEFT wrote it."""
     return (folder / ADAPTER_CONFIG).is_file()
@@ -147,8 +184,11 @@ def _weights(folder: Path) -> Iterable[Path]:
     return (path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
 
 
-def _require_plain(adapter_dir: Path) -> None:
-    """Raise InvalidInput unless it is a LoRA that GGUF carries without a change."""
+def why_not_plain(adapter_dir: Path) -> str:
+    """What of the adapter a GGUF adapter cannot hold, "" where it holds all of it.
+
+    Raises InvalidInput when the folder is no adapter, or a damaged one.
+    """
     name = adapter_dir.name
     if not is_adapter(adapter_dir):
         raise InvalidInput(f"The folder {name!r} is no adapter of PEFT: it has no {ADAPTER_CONFIG}.")
@@ -158,15 +198,19 @@ def _require_plain(adapter_dir: Path) -> None:
         config: dict[str, Any] = json.loads((adapter_dir / ADAPTER_CONFIG).read_bytes())
     except ValueError as error:
         raise InvalidInput(f"The {ADAPTER_CONFIG} of {name!r} is not valid JSON.") from error
-    used = [words for key, words in NOT_PLAIN.items() if config.get(key)]
     if config.get("peft_type") != "LORA":
-        used.insert(0, f"{config.get('peft_type')} instead of LoRA")
+        return f"{config.get('peft_type')} instead of LoRA"
     if config.get("bias", "none") != "none":
-        used.append("biases (bias)")
-    if used:
+        return "biases (bias)"
+    return next((words for key, words in NOT_PLAIN.items() if config.get(key)), "")
+
+
+def _require_plain(adapter_dir: Path) -> None:
+    """Raise InvalidInput unless it is a LoRA that GGUF carries without a change."""
+    if used := why_not_plain(adapter_dir):
         raise InvalidInput(
-            f"The adapter {name!r} uses {used[0]}, which a GGUF adapter cannot hold; merge it into its base first and"
-            " export the merged model."
+            f"The adapter {adapter_dir.name!r} uses {used}, which a GGUF adapter cannot hold; merge it into its base"
+            " first and export the merged model."
         )
 
 
