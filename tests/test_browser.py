@@ -122,7 +122,7 @@ def test_regenerate_shows_another_version_and_keeps_the_first(bundled: Site, wat
 
     page.locator("#chat-live [data-do=regenerate]").click()
 
-    expect(page.locator("#chat-live .mc-version .mc-count")).to_have_text("Version 2 of 2")
+    expect(page.locator("#chat-live .mc-version .mc-count")).to_have_text("Version 2 of 2", timeout=60_000)
     second = shows(page, "done").get_attribute("data-answer")
     kept = bundled.answers(page)[-2:]
     assert [answer.id for answer in kept] == [first, second]
