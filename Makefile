@@ -16,6 +16,7 @@ bench:
 	python -m evaluation bench startup
 	python -m evaluation bench chat
 	python -m evaluation bench saves
+	python -m evaluation bench mcq
 
 demo:
 	python -m train demo

@@ -73,7 +73,7 @@ class RewardWeighting(_Strict):
     """
 
     reward: Annotated[Words, Field(description="reward of train/rewards.py that gives the weight")]
-    options: dict[str, Any] = {}
+    options: Annotated[dict[str, Any], Field(description="options of that reward")] = {}
     completions: Annotated[
         Literal["given", "own"], Field(description="given: those of the data; own: sampled from the model first")
     ] = "given"

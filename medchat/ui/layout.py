@@ -1,12 +1,13 @@
 """The page: header, theme and tabs."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from medchat.accounts import LOCAL, User
 from medchat.settings import ASSETS
-from medchat.ui import admin, chat, compare, models, rate
+from medchat.ui import admin, chat, compare, models, rate, results, train
 from medchat.ui.common import App, escape, handler, static_html, user_of
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
@@ -15,8 +16,8 @@ HEADER = (
     '<header class="mc-header"><h1>MedChat</h1>'
     "<p>Medical reasoning, step by step: first how the model reasons, then what it concludes.</p></header>"
 )
-SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js")
-STYLES = ("style.css", "compare.css", "rate.css")
+SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js", "train.js", "results.js")
+STYLES = ("style.css", "compare.css", "rate.css", "train.css", "results.css")
 OPENED = "() => document.querySelector('#chat-refresh').click()"
 
 
@@ -30,28 +31,35 @@ def build(app: App) -> gr.Blocks:
             with gr.Tab("Chat", id="chat") as chat_item:
                 chat_tab = chat.build(app, page)
             with gr.Tab("Compare", id="compare") as compare_item:
-                compare.build(app, page, compare_item)
+                compare_tab = compare.build(app, page, compare_item)
             with gr.Tab("Rate", id="rate") as rate_item:
                 rate.build(app, rate_item)
             with gr.Tab("Models", id="models") as models_item:
                 models.build(app, models_item, tabs, chat_tab.model)
+            with gr.Tab("Train", id="train", visible=False) as train_item:
+                train.build(app, train_item, tabs, chat_tab.model, tuple(one.model for one in compare_tab.pickers))
+            with gr.Tab("Results", id="results", visible=False) as results_item:
+                results.build(app, results_item)
             with gr.Tab("Admin", id="admin", visible=False) as admin_item:
                 admin.build(app, admin_item)
-        _greet(app, page, signed_in, admin_item)
+        _greet(app, page, signed_in, {"train": train_item, "results": results_item, "accounts": admin_item})
         chat_item.select(None, None, None, js=OPENED)
         chat_tab.all_models.click(lambda: gr.Tabs(selected="models"), None, tabs, api_visibility="private")
     return page
 
 
-def _greet(app: App, page: gr.Blocks, signed_in: gr.HTML, admin_item: gr.Tab) -> None:
-    """Shows who is signed in, and the tabs for their role. Hiding protects nothing: each handler asks for itself."""
+def _greet(app: App, page: gr.Blocks, signed_in: gr.HTML, tabs: Mapping[str, gr.Tab]) -> None:
+    """Shows who is signed in, and the tabs for their role. Hiding protects nothing: each handler asks for itself.
+
+    tabs: those that not everybody sees, by the right that they take.
+    """
 
     @handler
-    def greet(request: gr.Request) -> tuple[str, gr.Tab]:
+    def greet(request: gr.Request) -> list[str | gr.Tab]:
         user = user_of(app, request)
-        return signed_in_html(user), gr.Tab(visible="accounts" in user.rights)
+        return [signed_in_html(user), *(gr.Tab(visible=right in user.rights) for right in tabs)]
 
-    page.load(greet, None, [signed_in, admin_item], show_progress="hidden", api_visibility="private")
+    page.load(greet, None, [signed_in, *tabs.values()], show_progress="hidden", api_visibility="private")
 
 
 def signed_in_html(user: User) -> str:
