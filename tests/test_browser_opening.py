@@ -70,18 +70,27 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield running
 
 
-def test_on_a_phone_every_tab_is_one_tap_away(site: Site, watched: Watched) -> None:
-    page = watched.open(site.url, role="admin", viewport={"width": 400, "height": 900}, has_touch=True)
-    for name in ("Compare", "Rate", "Models", "Admin", "Chat"):
+@pytest.mark.parametrize(
+    ("role", "names", "rows"),
+    [
+        ("rater", ("Compare", "Rate", "Models", "Chat"), 1),
+        ("admin", ("Compare", "Rate", "Results", "Train", "Models", "Admin", "Chat"), 2),
+    ],
+)
+def test_on_a_phone_every_tab_is_one_tap_away(
+    role: str, names: tuple[str, ...], rows: int, site: Site, watched: Watched
+) -> None:
+    page = watched.open(site.url, role=role, viewport={"width": 400, "height": 900}, has_touch=True)
+    for name in names:
         tab = page.get_by_role("tab", name=name, exact=True)
         expect(tab).to_be_in_viewport(ratio=1)
         tab.tap()
         expect(tab).to_have_attribute("aria-selected", "true")
-    tops = page.locator("#tabs [role=tab]:visible").evaluate_all(
+    tops = page.locator("#tabs > .tab-wrapper [role=tab]:visible").evaluate_all(
         "tabs => tabs.map(tab => tab.getBoundingClientRect().top)"
     )
-    assert len(tops) == 5
-    assert len(set(tops)) == 1  # in one row
+    assert len(tops) == len(names)
+    assert len(set(tops)) == rows
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def test_the_harness_runs_a_task_of_ones_own_without_a_network(model: Path, tmp_
     command = ["harness", "--model", str(model), "--tasks", str(folder), "--out", str(out), "--data-dir", str(data)]
     assert main([*command, "--limit", "10"]) == 0
     [row] = (RunDir(out).result() or {})["evaluations"]
-    assert (row["suite"], row["n"], row["summary"]["acc"]["method"]) == ("lm-eval:toes", 10, METHOD)
+    assert (row["suite"], row["n"], row["summary"]["acc"]["method"]) == ("lm-eval:toes", 10, BY_WILSON)
     assert RunDir(out).state().status == "done"
 
 
