@@ -341,6 +341,71 @@ def test_a_database_of_the_second_version_keeps_its_tree_and_its_thumbs(tmp_path
     ]
 
 
+# What raters had said in a database of version 0004: each amended once.
+SAID_BEFORE_STUDIES = (
+    """
+INSERT INTO models VALUES ('demo', 'Demo', '', '', '', 'think', '2026-01-02 03:04:05.000000', '', '');
+INSERT INTO questions VALUES ('f00d', '', 'Why?', '2026-01-02 03:04:05.000000');
+"""
+    + "".join(
+        f"""
+INSERT INTO answers (
+    id, question_id, context, question, version, model_id, status, raw, reasoning, solution, complete, error,
+    answer_format, origin, note, created_at, updated_at, selected_at, owner, base, revision, adapter_hash
+) VALUES (
+    '{answer}', 'f00d', '', 'Why?', 1, 'demo', 'done', '', '', 'So {answer}.', 1, '', 'think', 'compare', '',
+    '2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000', '2026-01-02 03:04:05.000000', 'ada', '', '', ''
+);"""
+        for answer in ("a1", "a2")
+    )
+    + """
+INSERT INTO comparisons VALUES (
+    'c1', 'ada', '2026-01-02 03:04:05.000000', 'kc', 'f00d', '', 'Why?', 'a1', 'a2', 1, 7, '{}'
+);
+INSERT INTO preferences VALUES
+    ('p1', 'ada', '2026-01-02 04:00:00.000000', 'kp1', 'c1', 'b', '{}', NULL, NULL, NULL, '', 0, 0, 2.0, 1, NULL),
+    ('p2', 'ada', '2026-01-02 05:00:00.000000', 'kp2', 'c1', 'a', '{}', NULL, NULL, NULL, 'Safer.', 0, 1, 3.0, 0, 'p1');
+INSERT INTO ratings VALUES
+    ('r1', 'ada', '2026-01-02 06:00:00.000000', 'kr1', 'a1', 'clinical-3', 1, '{}', '', '', 0, '', NULL, '', '', '',
+     4.0, 1, NULL),
+    ('r2', 'ada', '2026-01-02 07:00:00.000000', 'kr2', 'a1', 'clinical-3', 1, '{}', '', '', 0, '', NULL, '', '',
+     'Better.', 5.0, 0, 'r1');
+INSERT INTO axis_scores VALUES ('r1', 'safety', '"3"'), ('r2', 'safety', '"5"');
+"""
+)
+
+
+def test_what_raters_said_before_there_were_studies_stays_and_stays_unchangeable(tmp_path: Path) -> None:
+    file, before = tmp_path / "medchat.db", tmp_path / "before"
+    shutil.copytree(migrate.MIGRATIONS, before, ignore=shutil.ignore_patterns("__pycache__", "0005_*"))
+    url = f"sqlite:///{file}"
+    migrate.upgrade(url, tmp_path / "backups", before)
+    make(file, SAID_BEFORE_STUDIES)
+
+    saved = migrate.upgrade(url, tmp_path / "backups")
+
+    assert saved is not None
+    assert values(saved, "SELECT version_num FROM alembic_version") == ["0004"]
+    store = Store(url)
+    [rating] = store.my_ratings("ada")
+    assert (rating.id, rating.supersedes, rating.form.scores, rating.form.comment) == (
+        "r2",
+        "r1",
+        {"safety": "5"},
+        "Better.",
+    )
+    vote = store.preference_of("ada", "c1")
+    assert vote is not None
+    assert (vote.id, vote.vote, vote.reason, vote.flags["b"], vote.chosen) == ("p2", "a", "Safer.", True, "a1")
+    judged = store.judgements()
+    assert ([it.id for it in judged.ratings], [it.id for it in judged.votes]) == (["r2"], ["p2"])
+    assert values(file, "SELECT count(*) FROM ratings WHERE assignment_id IS NULL") == [2]
+    assert values(file, "SELECT * FROM pragma_foreign_key_check") == []
+    for table in ("ratings", "preferences"):
+        with pytest.raises(sqlite3.IntegrityError, match=f"rows of {table} are only added"):
+            make(file, f"UPDATE {table} SET rater = 'eve'")
+
+
 def test_an_older_database_is_backed_up_and_then_migrated(tmp_path: Path) -> None:
     file = tmp_path / "medchat.db"
     url = make(file, VERSION_0001)

@@ -7,7 +7,7 @@ from medchat.store.conversations import Conversations
 from medchat.store.deletion import Deletion
 from medchat.store.drafts import Drafts
 from medchat.store.free_answers import FreeAnswers
-from medchat.store.judged import CastVote, Judged, Judgements
+from medchat.store.judged import Judged, Judgements
 from medchat.store.models import Models
 from medchat.store.rating_queue import RatingQueue
 from medchat.store.ratings import Ratings
@@ -18,6 +18,7 @@ from medchat.store.records import (
     AskedRubric,
     AuditRecord,
     AxisVote,
+    CastVote,
     ComparisonRecord,
     ConversationRecord,
     EvaluationRecord,
@@ -44,24 +45,49 @@ from medchat.store.records import (
 )
 from medchat.store.runs import Runs
 from medchat.store.search import Search
+from medchat.store.studies import Studies
+from medchat.store.study_judged import StudyJudged
+from medchat.store.study_records import (
+    Adjudication,
+    Assignment,
+    AssignmentState,
+    Calibration,
+    ItemKind,
+    NewAssignment,
+    NewItem,
+    StudyAnswer,
+    StudyItem,
+    StudyJudgements,
+    StudyRater,
+    StudyRecord,
+    StudyStatus,
+)
+from medchat.store.study_work import StudyWork
 from medchat.store.thumbs import Thumbs
 from medchat.store.users import Users
 
 __all__ = [
     "SPAN_KINDS",
     "THUMB_REASONS",
+    "Adjudication",
     "AnswerRecord",
     "AskedRubric",
+    "Assignment",
+    "AssignmentState",
     "AuditRecord",
     "AxisVote",
+    "Calibration",
     "CastVote",
     "ComparisonRecord",
     "ConversationRecord",
     "EvaluationRecord",
     "FinalStatus",
     "FoundConversation",
+    "ItemKind",
     "Judgements",
     "ModelRecord",
+    "NewAssignment",
+    "NewItem",
     "PreferenceRecord",
     "QueueItem",
     "QueueItemState",
@@ -74,6 +100,12 @@ __all__ = [
     "SpanMark",
     "StepMark",
     "Store",
+    "StudyAnswer",
+    "StudyItem",
+    "StudyJudgements",
+    "StudyRater",
+    "StudyRecord",
+    "StudyStatus",
     "Thumb",
     "ThumbRecord",
     "UploadedRow",
@@ -95,6 +127,9 @@ class Store(
     RatingQueue,
     Drafts,
     Runs,
+    Studies,
+    StudyWork,
+    StudyJudged,
     Users,
     Audit,
     Deletion,

@@ -229,17 +229,18 @@ def how(
 
 
 def add_answer(session: Session, **values: Any) -> Answer:
-    """A new row, with its question and with what the model is now. Raises NotFound for a model never added."""
+    """A new row, with its question and, where not given, what the model is now.
+
+    Raises NotFound for a model never added.
+    """
     model = require_model(session, values["model_id"])
     if session.get(Question, values["question_id"]) is None:
         session.add(Question(id=values["question_id"], context=values["context"], question=values["question"]))
         session.flush()
     moment = now()
+    then = {"base": model.base, "revision": model.revision, "adapter_hash": model.adapter_hash}
     row = Answer(
-        **{"selected_at": moment, **values},
-        base=model.base,
-        revision=model.revision,
-        adapter_hash=model.adapter_hash,
+        **{"selected_at": moment, **then, **values},
         created_at=moment,
         updated_at=moment,
     )

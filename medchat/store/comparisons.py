@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from medchat.errors import InvalidInput, NotFound
@@ -12,9 +12,17 @@ from medchat.records import question_id
 from medchat.rubrics import Criterion, criteria_of
 from medchat.store.answers import answer_record
 from medchat.store.database import Database
-from medchat.store.judgements import checked_seconds, checked_text, require_ended, saved_before
+from medchat.store.judgements import checked_seconds, checked_text, in_a_study, require_ended, saved_before
 from medchat.store.ratings import critical_among
-from medchat.store.records import AnswerRecord, AskedRubric, AxisVote, ComparisonRecord, PreferenceRecord, Vote
+from medchat.store.records import (
+    AnswerRecord,
+    AskedRubric,
+    AxisVote,
+    CastVote,
+    ComparisonRecord,
+    PreferenceRecord,
+    Vote,
+)
 from medchat.store.tables import Answer, Comparison, Preference, storable
 
 CRITICAL = "Answer {} is marked as critical, so it cannot be the better one. Vote for the other, a tie, or both bad."
@@ -38,7 +46,7 @@ class Comparisons(Database):
         """The new comparison, or the one that the same save_key made before.
 
         answer_ids: of the left side and of the right, of two answers that the rater began outside
-        conversations to this very question; else it raises NotFound.
+        conversations to this very question, none of them of a study; else it raises NotFound.
         """
         context, question = storable(context), storable(question)
         values = {
@@ -60,8 +68,8 @@ class Comparisons(Database):
         return self._read(lambda session: _record(_require(session, rater, comparison_id)))
 
     def comparisons_of(self, rater: str, limit: int = 50, offset: int = 0) -> list[ComparisonRecord]:
-        """The rater's comparisons, newest first; offset: how many of these to skip."""
-        query = select(Comparison).where(Comparison.rater == rater)
+        """The rater's comparisons outside studies, newest first; offset: how many of these to skip."""
+        query = select(Comparison).where(Comparison.rater == rater, ~_in_a_study())
         query = query.order_by(Comparison.created_at.desc(), Comparison.id).limit(limit).offset(offset)
         return self._read(lambda session: [_record(row) for row in session.scalars(query)])
 
@@ -109,16 +117,12 @@ class Comparisons(Database):
         comparison, InvalidInput while an answer is being written, when the better one is critical in anybody's rating,
         for a vote or side that is not known, for axes of no rubric, and for a reason over 20,000 characters.
         """
-        values = _checked(vote, axes, reason, flags, seconds)
-        if axes and rubric is None:
-            raise InvalidInput("The answers came without their questions. Reload the page and vote again.")
-        if axes and rubric:
-            values |= asdict(rubric)
+        values = checked_vote(vote, axes, reason, flags, seconds, rubric)
 
         def work(session: Session) -> PreferenceRecord:
             earlier = saved_before(session, Preference, rater, save_key, comparison_id=comparison_id)
             if earlier is not None:
-                return _preference(session, earlier)
+                return preference_record(session, earlier)
             comparison = _require(session, rater, comparison_id)
             for answer in _answers(session, comparison):
                 require_ended(answer.status)
@@ -136,16 +140,16 @@ class Comparisons(Database):
             )
             session.add(row)
             session.flush()
-            return _preference(session, row)
+            return preference_record(session, row)
 
         return self._write(work)
 
     def preference_of(self, rater: str, comparison_id: str) -> PreferenceRecord | None:
-        """The rater's newest vote on the comparison; None before the first."""
+        """The rater's newest vote on the comparison; None before the first, and for one of a study."""
 
         def work(session: Session) -> PreferenceRecord | None:
             row = session.scalar(_newest(rater, comparison_id))
-            return None if row is None else _preference(session, row)
+            return None if row is None else preference_record(session, row)
 
         return self._read(work)
 
@@ -159,6 +163,7 @@ def _begin(session: Session, values: dict[str, Any]) -> ComparisonRecord:
         Answer.owner == values["rater"],
         Answer.question_id == values["question_id"],
         Answer.conversation_id.is_(None),
+        ~in_a_study(Answer.id),
     )
     if session.scalar(fitting) != 2:
         raise NotFound("These are not two answers to this question. Ask again.")
@@ -169,10 +174,16 @@ def _begin(session: Session, values: dict[str, Any]) -> ComparisonRecord:
 
 
 def _require(session: Session, rater: str, comparison_id: str) -> Comparison:
-    row = session.get(Comparison, comparison_id)
+    row = session.scalar(select(Comparison).where(Comparison.id == comparison_id, ~_in_a_study()))
     if row is None or row.rater != rater:
         raise NotFound("There is no such comparison. Start a new one.")
     return row
+
+
+def _in_a_study() -> ColumnElement[bool]:
+    """Of a row of Comparison: whether it is a pair of a study. It comes into being with its first vote."""
+    vote = aliased(Preference)
+    return exists().where(vote.comparison_id == Comparison.id, vote.assignment_id.is_not(None))
 
 
 def _answers(session: Session, row: Comparison) -> tuple[Answer, Answer]:
@@ -184,20 +195,30 @@ def _newest(rater: str, comparison_id: str) -> Select[Preference]:
     return select(Preference).where(
         Preference.comparison_id == comparison_id,
         Preference.rater == rater,
+        Preference.assignment_id.is_(None),
         ~exists().where(later.supersedes == Preference.id),
     )
 
 
-def _checked(
-    vote: str, axes: Mapping[str, str], reason: str, flags: Mapping[str, bool], seconds: float
+def checked_vote(
+    vote: str,
+    axes: Mapping[str, str],
+    reason: str,
+    flags: Mapping[str, bool],
+    seconds: float,
+    rubric: AskedRubric | None,
 ) -> dict[str, Any]:
+    """The columns of a vote. Raises InvalidInput as add_preference does."""
     if vote not in get_args(Vote):
         raise InvalidInput("A vote is for A, for B, a tie, or that both are bad.")
     if not set(axes.values()) <= set(get_args(AxisVote)):
         raise InvalidInput("On an axis A is better, or B, or it is a tie.")
     if not set(flags) <= {"a", "b"}:
         raise InvalidInput("Only the sides A and B can be flagged.")
+    if axes and rubric is None:
+        raise InvalidInput("The answers came without their questions. Reload the page and vote again.")
     return {
+        **(asdict(rubric) if axes and rubric else {}),
         "vote": vote,
         "axes": dict(axes),
         "reason": checked_text("reason", reason),
@@ -228,7 +249,37 @@ def _better_first(row: Comparison, vote: str) -> tuple[str | None, str | None]:
     return {"a": (left, right), "b": (right, left)}.get(vote, (None, None))
 
 
-def _preference(session: Session, row: Preference) -> PreferenceRecord:
+def cast_votes() -> Select[Preference, str, str]:
+    """Votes, each with the ids of its left and of its right answer: what cast_vote takes."""
+    query = select(Preference, Comparison.left_answer_id, Comparison.right_answer_id)
+    return query.join(Comparison, Comparison.id == Preference.comparison_id)
+
+
+def newest_votes() -> Select[Preference, str, str]:
+    """Those of cast_votes that no later one supersedes, of all raters."""
+    later = aliased(Preference)
+    return cast_votes().where(~exists().where(later.supersedes == Preference.id))
+
+
+def cast_vote(row: Preference, left: str, right: str) -> CastVote:
+    """The vote as it is read with many others."""
+    return CastVote(
+        id=row.id,
+        rater=row.rater,
+        comparison_id=row.comparison_id,
+        answer_ids=(left, right),
+        vote=row.vote,  # type: ignore[arg-type]  # only checked ones come in
+        axes=row.axes,
+        reason=row.reason,
+        flags=frozenset(side for side, is_flagged in (("a", row.flag_a), ("b", row.flag_b)) if is_flagged),
+        seconds=row.seconds,
+        created_at=row.created_at,
+        rubric=_rubric(row),
+    )
+
+
+def preference_record(session: Session, row: Preference) -> PreferenceRecord:
+    """The vote as it is handed out."""
     chosen, rejected = _better_first(session.get_one(Comparison, row.comparison_id), row.vote)
     is_flagged = {"a": row.flag_a, "b": row.flag_b}.get(row.vote)
     if chosen and (is_flagged or critical_among(session, [chosen])):

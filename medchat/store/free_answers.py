@@ -45,7 +45,7 @@ class FreeAnswers(Database):
             **how(prompt, sampling, answer_format, grounding, route, note),
             "status": "writing",
         }
-        return self._write(lambda session: _once(session, values))
+        return self._write(lambda session: add_once(session, values))
 
     def add_uploaded_answers(self, owner: str, rows: Sequence[UploadedRow], origin: str) -> list[AnswerRecord]:
         """The answers, each new or as the same save_key made it before; all of them, or none.
@@ -58,7 +58,10 @@ class FreeAnswers(Database):
         return self._write(lambda session: [_uploaded(session, owner, row, origin) for row in rows])
 
     def answer_to_judge(self, rater: str, answer_id: str) -> AnswerRecord:
-        """The answer, for a rater who owns it or has it in their queue. Raises NotFound for everybody else."""
+        """The answer, for a rater who owns it, has it in their queue, or was given it by a study.
+
+        Raises NotFound for everybody else, also for who owns the answer of a study.
+        """
 
         def work(session: Session) -> AnswerRecord:
             require_to_judge(session, rater, [answer_id])
@@ -67,7 +70,8 @@ class FreeAnswers(Database):
         return self._read(work)
 
 
-def _once(session: Session, values: Mapping[str, Any]) -> AnswerRecord:
+def add_once(session: Session, values: Mapping[str, Any]) -> AnswerRecord:
+    """The new answer outside conversations, or the one that the same save_key made before."""
     row = answer_saved_before(session, values["owner"], values["save_key"])
     return answer_record(row or add_answer(session, **values, version=1))
 
@@ -89,4 +93,4 @@ def _uploaded(session: Session, owner: str, row: UploadedRow, origin: str) -> An
         "raw": row.raw,
         "complete": bool(row.solution.strip()),
     }
-    return _once(session, values)
+    return add_once(session, values)

@@ -5,18 +5,20 @@ from math import isfinite
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, exists, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from medchat.errors import InvalidInput, NotFound
+from medchat.store.study_tables import AssignmentRow, StudyItemRow, StudyRaterRow, StudyRow
 from medchat.store.tables import Answer, Comparison, Judgement, Preference, QueueRow
 
 TEXT_CHARS = 20_000
 CHUNK = 1000  # ids in one query
+OF_STUDY = "This answer belongs to a study. It is judged under Studies alone."
 
 Saved = TypeVar("Saved", bound=Judgement)
 
 
-def saved_before(session: Session, table: type[Saved], rater: str, save_key: str, **target: str) -> Saved | None:
+def saved_before(session: Session, table: type[Saved], rater: str, save_key: str, **target: str | None) -> Saved | None:
     """The row that this key made before.
 
     target: columns that say what is judged. Raises InvalidInput for no key, and when the row is another rater's or
@@ -35,7 +37,8 @@ def saved_before(session: Session, table: type[Saved], rater: str, save_key: str
 def require_to_judge(session: Session, rater: str, answer_ids: Sequence[str]) -> dict[str, str]:
     """The status of each answer by its id.
 
-    Raises NotFound unless each is the rater's to judge: their own, or in their queue, and not deleted.
+    Raises NotFound unless each is the rater's to judge: their own, or in their queue, and not deleted; an answer of a
+    study is the raters' alone to whom it was given there, once the study is open.
     """
     found: dict[str, str] = {}
     for start in range(0, len(answer_ids), CHUNK):
@@ -49,12 +52,45 @@ def require_to_judge(session: Session, rater: str, answer_ids: Sequence[str]) ->
 
 def _to_judge(rater: str) -> ColumnElement[bool]:
     queued = exists().where(QueueRow.answer_id == Answer.id, QueueRow.rater == rater)
-    return or_(Answer.owner == rater, queued) & Answer.hidden_at.is_(None)
+    own = or_(Answer.owner == rater, queued) & ~in_a_study(Answer.id)
+    return or_(own, _given_to(rater)) & Answer.hidden_at.is_(None)
+
+
+def _given_to(rater: str) -> ColumnElement[bool]:
+    """Of a row of Answer: whether an open or closed study gave it to the rater, or showed it to practise on."""
+    item, given, practising = aliased(StudyItemRow), aliased(AssignmentRow), aliased(StudyRaterRow)
+    is_side = or_(item.answer_id == Answer.id, item.other_answer_id == Answer.id)
+    begun = (StudyRow.id == item.study_id) & StudyRow.opened_at.is_not(None)
+    return or_(
+        exists().where(is_side, begun, given.item_id == item.id, given.rater == rater, given.state != "withdrawn"),
+        exists().where(
+            is_side,
+            begun,
+            item.kind == "calibration",
+            practising.study_id == item.study_id,
+            practising.rater == rater,
+            practising.left_at.is_(None),
+        ),
+    )
+
+
+def in_a_study(answer_id: ColumnElement[str] | InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether the answer of this id is an item of any study, or one side of it."""
+    item = aliased(StudyItemRow)
+    return exists().where(or_(item.answer_id == answer_id, item.other_answer_id == answer_id))
+
+
+def require_outside_studies(session: Session, answer_ids: Sequence[str]) -> None:
+    """Raises InvalidInput when one of the answers belongs to a study."""
+    for start in range(0, len(answer_ids), CHUNK):
+        some = Answer.id.in_(answer_ids[start : start + CHUNK])
+        if session.scalar(select(Answer.id).where(some, in_a_study(Answer.id)).limit(1)) is not None:
+            raise InvalidInput(OF_STUDY)
 
 
 def names_shown_to(rater: str) -> ColumnElement[bool]:
     """Of a row of Comparison: whether it is the rater's and its names were shown: at once, by a vote, or for lack of
-    a text.
+    a text. A vote in a study shows none.
     """
     # As aliases: whoever asks may have these tables in the query too.
     answer, vote = aliased(Answer), aliased(Preference)
@@ -62,7 +98,7 @@ def names_shown_to(rater: str) -> ColumnElement[bool]:
     is_empty = (answer.status != "writing") & (answer.reasoning == "") & (answer.solution == "")
     return (Comparison.rater == rater) & or_(
         ~Comparison.blinded,
-        exists().where(vote.comparison_id == Comparison.id, vote.rater == rater),
+        exists().where(vote.comparison_id == Comparison.id, vote.rater == rater, vote.assignment_id.is_(None)),
         exists().where(sides, is_empty),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from medchat.errors import InvalidInput, NotFound
 from medchat.rubrics import Criterion
 from medchat.store.database import Database, rows_changed
-from medchat.store.judgements import names_shown_to, require_to_judge
+from medchat.store.judgements import names_shown_to, require_outside_studies, require_to_judge
 from medchat.store.records import QueueItem, QueueItemState, QueueState
 from medchat.store.tables import Answer, Comparison, QueueRow, ThumbRow, new_id, now
 
@@ -33,12 +33,13 @@ class RatingQueue(Database):
 
         criteria: those that came with a question, by the answer's id. One that is there already stays as it is.
         Raises NotFound, and adds none, when an answer is not the
-        rater's own, or was deleted.
+        rater's own, or was deleted, InvalidInput when one belongs to a study.
         """
         ids = list(dict.fromkeys(answer_ids))
 
         def work(session: Session) -> int:
             require_to_judge(session, rater, ids)
+            require_outside_studies(session, ids)
             known = set(session.scalars(select(QueueRow.answer_id).where(QueueRow.rater == rater)))
             last = session.scalar(select(func.max(QueueRow.position)).where(QueueRow.rater == rater)) or 0
             new = [answer_id for answer_id in ids if answer_id not in known]

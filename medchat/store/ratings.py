@@ -16,6 +16,7 @@ from medchat.store.judgements import (
     checked_text,
     knows_model,
     require_ended,
+    require_outside_studies,
     require_to_judge,
     saved_before,
 )
@@ -43,18 +44,19 @@ class Ratings(Database):
         base: the id of the rating that it is to supersede, "" for none, None for whichever is there; raises
         RatedSince when that is another one by now. The answer's place in the rater's queue is done with it. Raises
         NotFound when the answer is neither the rater's own nor in their queue, InvalidInput while it is being
-        written, for marks that cannot be, for a text over 20,000 characters, and when the save_key was for another
-        answer. Scores and harm are the rubric's: they are not checked here.
+        written, for one of a study, for marks that cannot be, for a text over 20,000 characters, and when the save_key
+        was for another answer. Scores and harm are the rubric's: they are not checked here.
         """
-        values = _checked(form)
+        values = checked_form(form)
 
         def work(session: Session) -> RatingRecord:
             earlier = saved_before(session, Rating, rater, save_key, answer_id=answer_id, rubric_id=form.rubric_id)
             if earlier is not None:
                 return rating_records(session, [earlier])[0]
             require_ended(require_to_judge(session, rater, [answer_id])[answer_id])
+            require_outside_studies(session, [answer_id])
             same = (Rating.answer_id == answer_id, Rating.rater == rater, Rating.rubric_id == form.rubric_id)
-            before = session.scalar(newest_ratings().where(*same))
+            before = session.scalar(newest_ratings().where(*same, Rating.assignment_id.is_(None)))
             if before is not None and base not in (None, before.id):
                 raise RatedSince(before.id)
             row = Rating(
@@ -64,31 +66,30 @@ class Ratings(Database):
                 supersedes=None if before is None else before.id,
                 save_key=save_key,
             )
-            session.add(row)
-            session.flush()
-            _add_parts(session, row.id, form)
+            saved = insert_rating(session, row, form)
             waiting = update(QueueRow).where(QueueRow.rater == rater, QueueRow.answer_id == answer_id)
             rows_changed(session, waiting.values(state="done", updated_at=now()))
-            return rating_records(session, [row])[0]
+            return saved
 
         return self._write(work)
 
     def ratings_of(self, answer_id: str, rater: str | None = None) -> list[RatingRecord]:
-        """The newest ratings of the answer, oldest first: of all raters, or of one.
+        """The newest ratings of the answer outside studies, oldest first: of all raters, or of one.
 
         Raters see their own alone; the caller names the rater.
         """
-        query = newest_ratings().where(Rating.answer_id == answer_id).order_by(Rating.created_at, Rating.id)
+        outside = (Rating.answer_id == answer_id, Rating.assignment_id.is_(None))
+        query = newest_ratings().where(*outside).order_by(Rating.created_at, Rating.id)
         if rater is not None:
             query = query.where(Rating.rater == rater)
         return self._read(lambda session: rating_records(session, session.scalars(query).all()))
 
     def my_ratings(self, rater: str, limit: int = 50, offset: int = 0) -> list[RatingRecord]:
-        """The rater's newest ratings of answers that are not deleted, the latest first."""
+        """The rater's newest ratings of answers that are not deleted, the latest first; none of studies."""
         query = (
             newest_ratings()
             .join(Answer, Answer.id == Rating.answer_id)
-            .where(Rating.rater == rater, Answer.hidden_at.is_(None))
+            .where(Rating.rater == rater, Rating.assignment_id.is_(None), Answer.hidden_at.is_(None))
             .order_by(Rating.created_at.desc(), Rating.id)
         )
         return self._read(
@@ -120,8 +121,8 @@ def newest_ratings() -> Select[Rating]:
     return select(Rating).where(~exists().where(later.supersedes == Rating.id))
 
 
-def _checked(form: RatingForm) -> dict[str, Any]:
-    """The columns of the form's own row."""
+def checked_form(form: RatingForm) -> dict[str, Any]:
+    """The columns of the form's own row. Raises InvalidInput for marks that cannot be, and for a text too long."""
     steps = [mark.step for mark in form.step_marks]
     if not {mark.mark for mark in form.step_marks} <= set(get_args(StepMarkValue)):
         raise InvalidInput("A step is correct, neutral or wrong.")
@@ -137,6 +138,14 @@ def _checked(form: RatingForm) -> dict[str, Any]:
     values = {name: getattr(form, name) for name in FORM_COLUMNS}
     texts = {name: checked_text(called, values[name]) for name, called in TEXTS.items()}
     return {**values, **texts, "shown": dict(form.shown), "seconds": checked_seconds(form.seconds)}
+
+
+def insert_rating(session: Session, row: Rating, form: RatingForm) -> RatingRecord:
+    """The rating with its scores and marks, once they are in their tables."""
+    session.add(row)
+    session.flush()
+    _add_parts(session, row.id, form)
+    return rating_records(session, [row])[0]
 
 
 def _add_parts(session: Session, rating_id: str, form: RatingForm) -> None:

@@ -250,6 +250,25 @@ class PreferenceRecord:
     rubric: AskedRubric | None = None
 
 
+class CastVote(NamedTuple):
+    """A rater's newest vote on a comparison. answer_ids: of its left side, "a", then of the right, "b".
+
+    axes: the side that won on each axis of the rubric; flags: the sides that were flagged.
+    """
+
+    id: str
+    rater: str
+    comparison_id: str
+    answer_ids: tuple[str, str]
+    vote: Vote
+    axes: dict[str, AxisVote]
+    reason: str
+    flags: frozenset[str]
+    seconds: float
+    created_at: datetime
+    rubric: AskedRubric | None
+
+
 @dataclass(frozen=True, slots=True)
 class StepMark:
     """One step of the reasoning, by its number as it was shown: 1 correct, 0 neutral, -1 wrong."""

@@ -268,7 +268,7 @@ class Comparison(Judgement, Base):
 class Preference(Judgement, Base):
     """A vote on a comparison: "a" is its left side. The newest is the one that no other supersedes.
 
-    rubric_id, rubric_version, shown: of the axes' wording; without answered axes none.
+    rubric_id, rubric_version, shown: of the axes' wording; without answered axes none. assignment_id: of a study.
     """
 
     __tablename__ = "preferences"
@@ -285,10 +285,14 @@ class Preference(Judgement, Base):
     seconds: Mapped[float]
     blinded: Mapped[bool]
     supersedes: Mapped[str | None] = mapped_column(ForeignKey("preferences.id"), unique=True)
+    assignment_id: Mapped[str | None] = mapped_column(ForeignKey("assignments.id"), index=True)
 
 
 class Rating(Judgement, Base):
-    """A filled form on an answer. The newest of a rater and rubric is the one that no other supersedes."""
+    """A filled form on an answer. The newest of a rater and rubric is the one that no other supersedes.
+
+    assignment_id: of a study, where it was filled in for one; then the newest is that of the assignment.
+    """
 
     __tablename__ = "ratings"
     __table_args__ = (Index(None, "rater", "created_at"),)
@@ -308,6 +312,7 @@ class Rating(Judgement, Base):
     seconds: Mapped[float]
     blinded: Mapped[bool]
     supersedes: Mapped[str | None] = mapped_column(ForeignKey("ratings.id"), unique=True)
+    assignment_id: Mapped[str | None] = mapped_column(ForeignKey("assignments.id"), index=True)
 
 
 class AxisScore(Base):
