@@ -1,4 +1,4 @@
-"""MedChat on the command line: `python -m medchat ask | models | jobs | users | db`."""
+"""MedChat on the command line: `python -m medchat ask | models | jobs | users | study | db`."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medchat import jobs_command, models_command, users_command
+from medchat import jobs_command, models_command, study_command, users_command
 from medchat.catalogue import Catalogue
 from medchat.errors import MedChatError, ModelUnavailable
 from medchat.settings import Settings
@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     jobs_command.add_parsers(commands, _common)
 
     users_command.add_parsers(commands, _common)
+
+    study_command.add_parsers(commands, _common)
 
     db = commands.add_parser("db", help="look after the store", description="Look after the store.")
     verbs = db.add_subparsers(required=True, metavar="VERB")

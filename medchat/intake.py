@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+from medchat.accounts import STUDY_LOOKED, TERMINAL
 from medchat.asked_models import adapter_hash
 from medchat.catalogue import Catalogue, ModelSpec
-from medchat.errors import InvalidInput, RunError, StoreError
+from medchat.errors import InvalidInput, NotAllowed, RunError, StoreError
 from medchat.job_files import Job, job_of
 from medchat.models_file import parse_models
 from medchat.run_files import DAMAGED
@@ -18,6 +19,9 @@ from medchat.rundir import RunDir
 from medchat.settings import Settings
 from medchat.store import EvaluationRecord, ModelRecord, RunRecord, Store
 from medchat.store.migrate import check
+from medchat.study_answers import take_in_study
+
+STUDY = "study"  # the kind of a run that writes the answers of one
 
 
 def take_in(run_dir: RunDir, store: Store, catalogue: Catalogue) -> None:
@@ -37,6 +41,9 @@ def take_in(run_dir: RunDir, store: Store, catalogue: Catalogue) -> None:
     try:
         run = _run(run_dir, job_of(run_dir), state, result)
         evaluations = [_evaluation(run, row) for row in result.get("evaluations") or ()]
+        if run.kind == STUDY:
+            take_in_study(run_dir, store)
+            evaluations = []  # they tell of models: they come with the closing
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(DAMAGED.format("result.json")) from error
     fault = None
@@ -48,6 +55,37 @@ def take_in(run_dir: RunDir, store: Store, catalogue: Catalogue) -> None:
     store.add_run(run, evaluations)
     if fault:
         raise fault
+
+
+def show_evaluations(run_dir: RunDir, store: Store) -> None:
+    """Stores what the run of a study found out about its models. Raises RunError when the folder cannot be read."""
+    try:
+        run = _run(run_dir, job_of(run_dir), run_dir.state(), run_dir.result() or {})
+        evaluations = [_evaluation(run, row) for row in (run_dir.result() or {}).get("evaluations") or ()]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(DAMAGED.format("result.json")) from error
+    store.add_run(run, evaluations)
+
+
+def require_released(run_dir: RunDir, settings: Settings) -> None:
+    """Raises NotAllowed for the run of a study whose results are hidden still. A look at an open one is noted."""
+    if not run_dir.job_file.exists():
+        return
+    try:
+        check(settings.db_url)
+    except StoreError:
+        return
+    with closing(Store(settings.db_url)) as store:
+        for record in store.studies():
+            if record.run_id == run_dir.id and record.status != "closed":
+                store.add_audit(TERMINAL, STUDY_LOOKED, record.id, {"allowed": record.show_results})
+                if not record.show_results:
+                    raise NotAllowed(f"The study {record.name} is not closed: results of its models are hidden.")
+
+
+def studies_on(run_dir: RunDir, store: Store) -> list[str]:
+    """The names of the studies whose answers the run has written."""
+    return [f"the study {record.name}" for record in store.studies() if record.run_id == run_dir.id]
 
 
 def take_in_here(run_dir: RunDir, settings: Settings) -> None:

@@ -43,7 +43,7 @@ def add_parsers(commands: Any, common: Callable[..., argparse.ArgumentParser]) -
 
 
 def _list(args: Arguments, settings: Settings) -> None:
-    views = _jobs(settings).all()
+    views = jobs_here(settings).all()
     if args.json:
         print(json.dumps([_described(view) for view in views], ensure_ascii=False, indent=2))
         return
@@ -55,7 +55,7 @@ def _stop(args: Arguments, settings: Settings) -> None:
     from medchat.accounts import JOB_STOPPED
     from medchat.store.lock import app_runs
 
-    jobs = _jobs(settings)
+    jobs = jobs_here(settings)
     jobs.stop(args.id)
     _note(settings, JOB_STOPPED, args.id)
     while (view := jobs.view(args.id)).state.status == "stopping":
@@ -69,7 +69,7 @@ def _resume(args: Arguments, settings: Settings) -> None:
     from medchat.accounts import JOB_RESUMED
     from medchat.store.lock import app_runs
 
-    jobs = _jobs(settings)
+    jobs = jobs_here(settings)
     jobs.resume(args.id)
     _note(settings, JOB_RESUMED, args.id)
     when = "" if app_runs(settings.data_dir) else " It begins when MedChat is started: python app.py"
@@ -79,7 +79,7 @@ def _resume(args: Arguments, settings: Settings) -> None:
 def _delete(args: Arguments, settings: Settings) -> None:
     from medchat.accounts import JOB_DELETED
 
-    _jobs(settings).delete(args.id)
+    jobs_here(settings).delete(args.id)
     _note(settings, JOB_DELETED, args.id)
     print(f"Removed {args.id}.")
 
@@ -87,7 +87,7 @@ def _delete(args: Arguments, settings: Settings) -> None:
 def _follow(args: Arguments, settings: Settings) -> None:
     from medchat.run_state import ENDED
 
-    jobs = _jobs(settings)
+    jobs = jobs_here(settings)
     run_dir, shown = jobs.run_dir(args.id), ""
     show = _log_shower(run_dir) if args.log else _progress_shower(run_dir)
     while True:
@@ -159,13 +159,22 @@ def _described(view: "JobView") -> dict[str, object]:
     }
 
 
-def _jobs(settings: Settings) -> "Jobs":
+def jobs_here(settings: Settings) -> "Jobs":
+    """The runs of the data folder, of which none is begun here."""
     from medchat.catalogue import Catalogue
-    from medchat.intake import models_in
+    from medchat.intake import models_in, studies_on
     from medchat.jobs import Jobs
+    from medchat.store import Store
+    from medchat.store.migrate import check
 
     def needed_by(run_dir: "RunDir") -> list[str]:
-        return models_in(run_dir, Catalogue(settings.models_dir, settings.own_models_file))
+        models = models_in(run_dir, Catalogue(settings.models_dir, settings.own_models_file))
+        try:
+            check(settings.db_url)
+        except StoreError:
+            return models
+        with closing(Store(settings.db_url)) as store:
+            return [*models, *studies_on(run_dir, store)]
 
     return Jobs(
         settings.runs_dir, _not_here, lambda _: None, needed_by=needed_by, grace_s=settings.stop_grace_s

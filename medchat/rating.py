@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -230,14 +231,21 @@ class RatingService:
         return next((rating for rating in ratings if rating.form.rubric_id == rubric_id), None)
 
     def _shown(self, record: AnswerRecord, rubric: Rubric, item: QueueItem | None) -> Shown:
-        """What the rater sees: no model's name, and lines that end as they do in a page."""
-        texts = [_as_in_a_page(text) for text in (record.reasoning, record.solution)]
-        masker = masker_for(self._catalogue.values())
-        own = _own_masker(record.model_id.removeprefix(UPLOADED)) if record.model_id.startswith(UPLOADED) else None
-        shown = [masker.mask(text) for text in texts]
-        reasoning, solution = (own.mask(text) for text in shown) if own else shown
-        return Shown(with_criteria(rubric, item.criteria if item else ()), reasoning, solution,
-                     [reasoning, solution] != [record.reasoning, record.solution])  # fmt: skip
+        return shown_answer(record, with_criteria(rubric, item.criteria if item else ()), self._catalogue)
+
+
+def shown_answer(record: AnswerRecord, rubric: Rubric, catalogue: Models, names: Collection[str] = ()) -> Shown:
+    """What a rater sees: no model's name, and lines that end as they do in a page.
+
+    names: models that the answer may name beside those of the catalogue and its own.
+    """
+    maskers = [masker_for(catalogue.values())]
+    own = [record.model_id.removeprefix(UPLOADED)] if record.model_id.startswith(UPLOADED) else []
+    maskers += [masker for name in dict.fromkeys([*own, *names]) if (masker := _own_masker(name))]
+    texts = [_as_in_a_page(text) for text in (record.reasoning, record.solution)]
+    for masker in maskers:
+        texts = [masker.mask(text) for text in texts]
+    return Shown(rubric, texts[0], texts[1], texts != [record.reasoning, record.solution])
 
 
 def _row_of(row: UploadedAnswer, save_key: str) -> UploadedRow:

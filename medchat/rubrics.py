@@ -173,6 +173,21 @@ def shown(rubric: Rubric) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(rubric) | block))
 
 
+def as_it_was_shown(kept: Mapping[str, Any]) -> Rubric:
+    """The rubric out of what `shown` made of it."""
+    axes = (
+        Axis(
+            **{name: axis[name] for name in ("id", "question", "help", "kind", "required", "reverse", "section")},
+            options=tuple(Option(**option) for option in axis["options"]),
+            only_if=OnlyIf(wanted["axis"], tuple(wanted["values"])) if (wanted := axis["only_if"]) else None,
+            points=axis["points"],
+        )
+        for axis in kept["axes"]
+    )
+    texts = {name: kept[name] for name in ("id", "version", "title", "description", "pairwise")}
+    return Rubric(**texts, axes=tuple(axes))
+
+
 def asked_axes(rubric: Rubric, scores: Mapping[str, str]) -> tuple[Axis, ...]:
     """The axes that are asked, given what is answered so far."""
     asked: dict[str, Axis] = {}

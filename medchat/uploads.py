@@ -29,6 +29,7 @@ _NAMES = {
     "solution": ("answer", "solution"),
     "model_name": ("model", "model_name"),
     "raw": ("raw",),
+    "specialty": ("specialty",),
 }
 _WORKBOOK = "is an Excel workbook; save it there as 'CSV UTF-8' and upload that"
 _NO_TEXT = {
@@ -47,7 +48,7 @@ _Row = tuple[str, Mapping[str, Any]]  # where it stands, and its fields by name
 class UploadedAnswer:
     """One answer out of a file. raw: all that the model wrote, "" where the file does not say.
 
-    criteria: those that came with the question, none for the rubric's own.
+    criteria: those that came with the question, none for the rubric's own. specialty: of the question, "" for unsaid.
     """
 
     question: str
@@ -57,6 +58,7 @@ class UploadedAnswer:
     model_name: str
     raw: str = ""
     criteria: tuple[Criterion, ...] = ()
+    specialty: str = ""
 
 
 def read_upload(path: Path, name: str) -> bytes:
@@ -259,6 +261,8 @@ def _answer(placed: _Row) -> UploadedAnswer | None:
             return None
         raise InvalidInput(f"{where}: 'answer' is missing or empty.")
     meta = case.meta if case else row if "criteria" in row else row.get("meta")
+    if isinstance(meta, Mapping):
+        texts["specialty"] = texts["specialty"] or str(meta.get("specialty") or "")
     return UploadedAnswer(**texts, criteria=criteria_of(meta if isinstance(meta, Mapping) else {}, where))
 
 

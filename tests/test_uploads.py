@@ -87,7 +87,7 @@ def test_a_prediction_without_its_question_finds_the_case_by_its_id() -> None:
     prediction = {"id": case.id, "model": "m", "raw": "", "reasoning": "", "solution": "Gout", "complete": True}
 
     assert read_answers("predictions.jsonl", lines(prediction)) == [
-        UploadedAnswer(case.question, case.context, "", "Gout", "m")
+        UploadedAnswer(case.question, case.context, "", "Gout", "m", specialty=case.meta["specialty"])
     ]
 
 

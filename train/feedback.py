@@ -20,6 +20,7 @@ from medchat.errors import InvalidInput
 from medchat.records import Example
 from medchat.run_files import write_whole, writing
 from medchat.store import Judgements, RatingRecord, Store
+from medchat.store.judged import HeldBack
 from train.feedback_rows import (
     Row,
     Sieve,
@@ -106,13 +107,14 @@ def collect(store: Store, held_out: Mapping[str, str], settings: FeedbackSetting
         "kind": "feedback",
         "settings": asdict(settings),
         "considered": _considered(judgements),
+        "open_studies": judgements.held_back._asdict(),
         "left_out": {name: dict(sorted(reasons.items())) for name, reasons in left_out.items()},
         "suites": sorted(set(held_out.values())),
         "agreement": _agreement(gathered, judgements.ratings),
         "raters": {name: {**asdict(one), "weight": weights.get(name, 1.0)} for name, one in raters.items()},
         "disagreement": disagree.share,
         "disagreement_pairs": disagree.n,
-        "notes": _notes(split, disagree, raters),
+        "notes": [*_open_notes(judgements.held_back), *_notes(split, disagree, raters)],
     }
     feedback = Feedback(
         sft=_examples_in(answer_examples(its), split),
@@ -205,6 +207,16 @@ def _agreement(gathered: Gathered, ratings: Sequence[RatingRecord]) -> dict[str,
             by_axis.setdefault(name, {})[rating.answer_id, rating.rater] = Rated(rating.answer_id, rating.rater, value)
     axes = {name: asdict(krippendorff_alpha(its.values(), "ordinal")) for name, its in sorted(by_axis.items())}
     return {"votes": asdict(krippendorff_alpha(pair_ratings(gathered), "ordinal")), **axes}
+
+
+def _open_notes(held: HeldBack) -> list[str]:
+    if not held.studies:
+        return []
+    studies = "a study that is" if held.studies == 1 else f"{held.studies} studies that are"
+    return [
+        f"{held.ratings} ratings and {held.votes} votes are left out: they belong to {studies} still open. They count"
+        " once it is closed, or its investigator allows training on it."
+    ]
 
 
 def _notes(split: Mapping[str, str], disagree: Disagreement, raters: Mapping[str, RaterAgreement]) -> list[str]:

@@ -15,6 +15,7 @@ from evaluation.agreement import Disagreement, Rated, RaterAgreement, disagreeme
 from medchat.store import AnswerRecord, CastVote, Judgements, RatingRecord
 from train.verdicts import fault_of, preference, verdict
 
+WARNED = "found harmful in a study that is still open"
 FLAGGED, CALLED_UNSAFE = "flagged in a comparison", "called unsafe by who asked"
 DELETED, FOLLOW_UP = "its conversation was deleted", "asked after an earlier turn"
 UNENDED = "stopped, or broken off by an error"
@@ -136,6 +137,8 @@ def gather(judgements: Judgements) -> Gathered:
         faults[answer_id] = _fault(answer, judgements)
         if answer_id in judgements.unsafe:
             gathered.barred.setdefault(completion.key, CALLED_UNSAFE)
+        if answer_id in judgements.warned:
+            gathered.barred.setdefault(completion.key, WARNED)
     _take_votes(gathered, judgements.votes, key_of, faults)
     _take_ratings(gathered, judgements.ratings, key_of, faults)
     return gathered
