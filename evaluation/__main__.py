@@ -1,4 +1,4 @@
-"""Evaluation on the command line: `python -m evaluation run | report | harness | suites | metrics | bench`."""
+"""Evaluation on the command line: `python -m evaluation run | report | human | harness | suites | metrics | bench`."""
 
 import argparse
 import signal
@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from evaluation.bench_command import add_bench_parser
 from evaluation.harness_command import add_harness_parser
+from evaluation.human_command import add_human_parser
 from evaluation.list_command import add_list_parsers
 from evaluation.report_command import add_report_parser
 from evaluation.run_command import add_run_parser
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_run_parser(commands, common)
     add_report_parser(commands, common)
+    add_human_parser(commands, common)
     add_harness_parser(commands, common)
     add_list_parsers(commands, common)
     add_bench_parser(commands, common)

@@ -184,7 +184,7 @@ class Asker:
         return Answer(
             view.solution, view.reasoning, view.complete, spec.answer_format, live.raw, live.finish_reason or "",
             ttft_ms=view.ttft_ms, total_ms=view.total_ms, prompt_tokens=view.prompt_tokens,
-            completion_tokens=view.completion_tokens,
+            completion_tokens=view.completion_tokens, prompt=live.messages, sampling=turn.sampling,
         )  # fmt: skip
 
     def _wait(self, seconds: float) -> None:

@@ -13,7 +13,7 @@ def add_bench_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argu
     benches = bench.add_subparsers(required=True, metavar="NAME")
     out = ArgumentParser(add_help=False, parents=[common])
     out.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this JSON file too")
-    for add in (_add_startup, _add_chat, _add_saves, _add_mcq):
+    for add in (_add_startup, _add_chat, _add_saves, _add_mcq, _add_votes, _add_coverage):
         add(benches, out)
 
 
@@ -61,6 +61,23 @@ def _add_mcq(benches: "_SubParsersAction[ArgumentParser]", out: ArgumentParser) 
     mcq.set_defaults(command=_mcq)
 
 
+def _add_votes(benches: "_SubParsersAction[ArgumentParser]", out: ArgumentParser) -> None:
+    votes = benches.add_parser(
+        "votes", parents=[out], help="models ranked by many votes, against a bootstrap of rows with pandas"
+    )
+    for name, default in (("votes", 1_000_000), ("models", 20), ("raters", 200), ("cases", 500), ("resamples", 1000)):
+        votes.add_argument(f"--{name}", type=count, default=default, metavar="N", help=f"(default {default:,})")
+    votes.set_defaults(command=_votes)
+
+
+def _add_coverage(benches: "_SubParsersAction[ArgumentParser]", out: ArgumentParser) -> None:
+    coverage = benches.add_parser(
+        "coverage", parents=[out], help="how often intervals of a ranking hold the truth, in simulated studies"
+    )
+    coverage.add_argument("--studies", type=count, default=400, metavar="N", help="how many (default 400)")
+    coverage.set_defaults(command=_coverage)
+
+
 def _startup(args: Namespace, settings: Settings) -> None:
     from evaluation.bench import publish
     from evaluation.bench.startup import measure
@@ -88,3 +105,17 @@ def _mcq(args: Namespace, settings: Settings) -> None:
 
     precisions = tuple(args.precision or ("fp32", "bf16"))
     publish(measure(args.model, args.suite, args.questions, precisions, settings), args.out)
+
+
+def _votes(args: Namespace, settings: Settings) -> None:
+    from evaluation.bench import publish
+    from evaluation.bench.votes import measure
+
+    publish(measure(args.votes, args.models, args.raters, args.cases, args.resamples), args.out)
+
+
+def _coverage(args: Namespace, settings: Settings) -> None:
+    from evaluation.bench import publish
+    from evaluation.bench.coverage import measure
+
+    publish(measure(args.studies), args.out)

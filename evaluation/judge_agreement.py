@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from evaluation.judge import JudgeCounts, Verdict, share_of_points
+from evaluation.kappa import cohen_of
 from evaluation.people import People, newest_forms
 from evaluation.predictions import Prediction
 from evaluation.stats import wilson
@@ -74,17 +75,7 @@ def judge_agreement(verdicts: Mapping[str, Hashable | None], ratings: Iterable[t
         return JudgeAgreement(0, n_unscored)
     low, high = wilson(sum(shares), len(shares))
     pairs = [(verdicts[item], value) for item, values in judged.items() for value in values]
-    return JudgeAgreement(len(shares), n_unscored, sum(shares) / len(shares), low, high, _kappa(pairs))
-
-
-def _kappa(pairs: list[tuple[Hashable, Hashable]]) -> float | None:
-    """Cohen's kappa; None when the judge and the clinicians said one and the same of everything."""
-    from sklearn.metrics import cohen_kappa_score
-
-    labels = sorted({str(value) for pair in pairs for value in pair})
-    if len(labels) < 2:
-        return None
-    return float(cohen_kappa_score([str(a) for a, _ in pairs], [str(b) for _, b in pairs], labels=labels))
+    return JudgeAgreement(len(shares), n_unscored, sum(shares) / len(shares), low, high, cohen_of(pairs))
 
 
 # Judges of runs

@@ -20,7 +20,7 @@ from medchat.formats import FORMATS
 from medchat.knowledge import Knowledge
 from medchat.prompts import case_text
 from medchat.recognition import Grounding
-from medchat.records import Example
+from medchat.records import Example, Message, Sampling
 
 __all__ = ["METRICS", "Answer", "Metric", "MetricInfo", "Tools", "metrics"]
 
@@ -44,7 +44,8 @@ class Answer:
 
     option_logprobs: of each option's letter, None where they were not asked for. shuffled_choices: the letter of the
     original option that was chosen under each shuffle of the options, None for none. Times, tokens and price
-    (US dollars) are None where they are not known.
+    (US dollars) are None where they are not known. prompt: the messages that the model saw; sampling: as the answer was
+    drawn, with its own seed.
     """
 
     solution: str
@@ -60,6 +61,8 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     price: float | None = None
+    prompt: tuple[Message, ...] = ()
+    sampling: Sampling | None = None
 
 
 class FindsUnsupported(Protocol):

@@ -64,7 +64,7 @@ def people_here(settings: Settings) -> People | None:
     try:
         check(settings.db_url)
         with closing(Store(settings.db_url)) as store:
-            return people_of(store.judgements())
+            return people_of(store.judgements(to_learn=False))
     except StoreError:
         return None
 

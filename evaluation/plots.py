@@ -79,10 +79,12 @@ def axis_around(values: Sequence[float], say: Callable[[float], str], *, zero: b
     return Axis(ticks[0][0], ticks[-1][0], ticks)
 
 
-def interval_plot(title: str, about: str, rows: Sequence[Row], axis: Axis, lines: Sequence[Line] = ()) -> str:
+def interval_plot(
+    title: str, about: str, rows: Sequence[Row], axis: Axis, lines: Sequence[Line] = (), *, bars: bool = False
+) -> str:
     """Rows of dots with their intervals over one axis: as wide as the page, the labels above their rows.
 
-    Lines are marked with letters; line_legend says what they are.
+    Lines are marked with letters; line_legend says what they are. bars: each dot ends a bar from the axis' low end.
     """
     parts: list[str] = []
     y = LINE + 8 if lines else 4
@@ -94,7 +96,10 @@ def interval_plot(title: str, about: str, rows: Sequence[Row], axis: Axis, lines
             parts.append(f'<text x="100%" y="{y + LINE - 3}" class="tick end aside">{escape(row.note)}</text>')
         y += LINE + 4
         for lane, dot in enumerate(row.dots):
-            parts.append(_dot(dot, axis, y + LANE * lane + LANE / 2))
+            middle = y + LANE * lane + LANE / 2
+            if bars:
+                parts.append(_bar(dot, axis, middle))
+            parts.append(_dot(dot, axis, middle))
         lanes.append((y - 1, y + LANE * max(1, len(row.dots)) + 1))
         y += LANE * max(1, len(row.dots)) + 6
     back = _grid(axis, lanes, y)
@@ -245,6 +250,11 @@ def _dot(dot: Dot, axis: Axis, y: float) -> str:
         f'<g class="{colour}"><title>{escape(dot.said)}</title>{bar}'
         f'<svg x="{_percent(axis.place(dot.value))}" y="{y}" overflow="visible">{shape}</svg></g>'
     )
+
+
+def _bar(dot: Dot, axis: Axis, y: float) -> str:
+    where = f'x="{_percent(0)}" y="{y - LANE / 2 + 1.5}" width="{97 * axis.place(dot.value):.3f}%" height="{LANE - 3}"'
+    return f'<rect {where} class="fill {_look(dot.series)[1]}"/>'
 
 
 def _grid(axis: Axis, lanes: Sequence[tuple[float, float]], bottom: float) -> str:

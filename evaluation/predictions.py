@@ -28,6 +28,8 @@ class Prediction:
     price (US dollars) are None where they are not known. accepted: further right answers. fault: why there is no
     answer, or why the options have no log-probabilities, "" for nothing; why: the same in words that can be counted.
     key_terms: those of the example. judged: metric -> {"judge": its model, "verdicts": [judge.Verdict as an object]}.
+    prompt: the messages that the model saw, each with role and content; sampling: as the answer was drawn, with its own
+    seed; answer_format: of the raw text. These three are empty where nothing was written.
     """
 
     id: str
@@ -59,6 +61,9 @@ class Prediction:
     key_terms: Sequence[str] = ()
     why: str = ""
     judged: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prompt: Sequence[Mapping[str, str]] = ()
+    sampling: Mapping[str, Any] | None = None
+    answer_format: str = ""
 
     @property
     def is_answered(self) -> bool:
@@ -99,6 +104,8 @@ def prediction_of(
         said.raw, said.reasoning, said.solution, said.complete, said.finish_reason, choice, said.option_logprobs,
         scores, outcome, groups, example.question_id, said.ttft_ms, said.total_ms, said.prompt_tokens,
         said.completion_tokens, said.price, tuple(example.accepted), fault, tuple(example.key_terms), why, dict(judged),
+        [asdict(message) for message in said.prompt], asdict(said.sampling) if said.sampling else None,
+        said.answer_format,
     )  # fmt: skip
 
 

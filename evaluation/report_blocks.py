@@ -75,7 +75,23 @@ class Heading:
     text: str
 
 
-Block = Text | Points | Table | Figure | Figures | Heading
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text as it was written, its lines kept, under what it is."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Blocks that are shown when their summary is opened; in print and in Markdown they always are."""
+
+    summary: str
+    blocks: "Sequence[Block]"
+
+
+Block = Text | Points | Table | Figure | Figures | Heading | Passage | Details
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +132,7 @@ def to_html(document: Document) -> str:
 
 def to_markdown(document: Document) -> str:
     """The document as Markdown, without its plots."""
-    lines = [f"# {document.title}", "", _plain(document.subtitle), ""]
+    lines = [f"# {_plain(document.title)}", "", _plain(document.subtitle), ""]
     for section in document.sections:
         lines += [f"## {_plain(section.title)}", ""]
         for block in section.blocks:
@@ -147,6 +163,12 @@ def _html(block: Block) -> str:
         return f"<figure><figcaption>{escape(block.caption)}</figcaption>{block.svg}{block.legend}</figure>"
     if isinstance(block, Figures):
         return f'<div class="figures">{"".join(map(_html, block.items))}</div>'
+    if isinstance(block, Passage):
+        text = escape(block.text)
+        return f'<div class="passage"><p class="caption">{escape(block.label)}</p><div class="said">{text}</div></div>'
+    if isinstance(block, Details):
+        inside = "".join(map(_html, block.blocks))
+        return f"<details><summary>{escape(block.summary)}</summary>{inside}</details>"
     return _html_table(block)
 
 
@@ -224,6 +246,15 @@ def _markdown(block: Block) -> Iterator[str]:
     elif isinstance(block, Figure | Figures):
         captions = [block.caption] if isinstance(block, Figure) else [figure.caption for figure in block.items]
         yield f"*Plot in the HTML report: {_plain('; '.join(captions))}*"
+    elif isinstance(block, Passage):
+        yield f"**{_plain(block.label)}**"
+        yield ""
+        yield from (f"> {_plain(line)}" if line.strip() else ">" for line in block.text.splitlines())
+    elif isinstance(block, Details):
+        yield f"#### {_plain(block.summary)}"
+        for inner in block.blocks:
+            yield ""
+            yield from _markdown(inner)
     else:
         yield f"**{_plain(block.caption)}**"
         yield ""

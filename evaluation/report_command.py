@@ -36,12 +36,16 @@ def add_report_parser(commands: "_SubParsersAction[ArgumentParser]", common: Arg
 
 
 def run_report(args: Namespace, settings: Settings) -> None:
-    """Writes the report and says where it is. Raises InvalidInput, NotFound."""
+    """Writes the report and says where it is. Raises InvalidInput, NotFound, NotAllowed for that of an open study."""
     from evaluation.people import people_here
     from evaluation.report import write_report
     from evaluation.suites import SUITES
     from medchat.catalogue import Catalogue
+    from medchat.intake import require_released
+    from medchat.rundir import RunDir
 
+    for folder in args.folders:
+        require_released(RunDir(folder), settings)
     paths = write_report(
         args.folders,
         args.out or args.folders[0] / "report.html",

@@ -77,6 +77,7 @@ def add_run_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argume
         help=f"questions that the judge may be asked (default {JUDGE_CALLS:,})",
     )  # fmt: skip
     run.add_argument("--resume", action="store_true", help="go on with the run in DIR")
+    run.add_argument("--quiet", action="store_true", help="do not print the results; they are in DIR all the same")
     run.set_defaults(command=run_command)
 
 
@@ -112,6 +113,8 @@ def run_command(args: Namespace, settings: Settings) -> None:
         take_in(run_dir, settings)
     if found is None:
         raise KeyboardInterrupt
+    if args.quiet:
+        return
     for name, suite in zip(names, suites, strict=True):
         print(f"{name}: {suite.n} examples\n{table(found[name])}")
 

@@ -121,7 +121,7 @@ def t_interval(sums: Floats, counts: Floats) -> Interval:
     spread = _variance_of_mean(sums, counts) ** 0.5 if n_clusters > 1 else 0.0
     if spread == 0:
         return Interval(None, None, "no interval: the values do not vary")
-    mean, half = sums.sum() / counts.sum(), _t_quantile(n_clusters - 1) * spread
+    mean, half = sums.sum() / counts.sum(), t_quantile(n_clusters - 1) * spread
     return Interval(float(mean - half), float(mean + half), f"Student's t over {n_clusters} questions, 95 %")
 
 
@@ -145,12 +145,19 @@ def constant_interval(value: float, n_clusters: int, least: float, most: float) 
     return Interval(low, high, f"no spread in {n_clusters} questions: Wilson's bound on others, 95 %")
 
 
+def expanded_tail(n_clusters: int) -> float:
+    """What a percentile interval leaves out at either end, less than 2.5 % for few clusters: Phi(-sqrt(G / (G - 1)) t).
+
+    Source: T. Hesterberg, The American Statistician 2015, "expanded percentile".
+    """
+    return NormalDist().cdf(-((n_clusters / (n_clusters - 1)) ** 0.5) * t_quantile(n_clusters - 1))
+
+
 def bootstrap_intervals(sums: Floats, counts: Floats, rng: np.random.Generator) -> list[Interval]:
     """An interval for the mean of each column of sums (G, M) over counts (G, M): one row a question.
 
     Questions are resampled, and the percentiles widened for their number, because a plain percentile interval
-    over few questions covers less than it says: Phi(-sqrt(G / (G - 1)) t) in place of 2.5 % (T. Hesterberg, The
-    American Statistician 2015, "expanded percentile"). Columns with fewer than 10 questions get Student's t.
+    over few questions covers less than it says (`expanded_tail`). Columns with fewer than 10 questions get Student's t.
     """
     means = bootstrap_means(sums, counts, rng)  # (R, M)
     intervals = []
@@ -161,7 +168,7 @@ def bootstrap_intervals(sums: Floats, counts: Floats, rng: np.random.Generator) 
         if n_clusters < FEW_CLUSTERS or _variance_of_mean(its_sums, its_counts) == 0:
             intervals.append(t_interval(its_sums, its_counts))
             continue
-        tail = NormalDist().cdf(-((n_clusters / (n_clusters - 1)) ** 0.5) * _t_quantile(n_clusters - 1))
+        tail = expanded_tail(n_clusters)
         low, high = np.nanquantile(means[:, column], [tail, 1 - tail])
         intervals.append(Interval(float(low), float(high), f"bootstrap over {n_clusters} questions, 95 %"))
     return intervals
@@ -174,11 +181,16 @@ def bootstrap_means(sums: Floats, counts: Floats, rng: np.random.Generator, resa
     at_once = max(1, CELLS_AT_ONCE // n_rows)
     for first in range(0, resamples, at_once):
         n = min(at_once, resamples - first)
-        drawn = rng.integers(n_rows, size=(n, n_rows)) + np.arange(n)[:, None] * n_rows
-        times = np.bincount(drawn.ravel(), minlength=n * n_rows).reshape(n, n_rows).astype(float)  # (n, G)
+        times = drawn_times(n, n_rows, rng)
         with np.errstate(invalid="ignore"):
             means[first : first + n] = (times @ sums) / (times @ counts)
     return means
+
+
+def drawn_times(resamples: int, n_rows: int, rng: np.random.Generator) -> Floats:
+    """How often each row is drawn in each resample (resamples, n_rows), with replacement."""
+    drawn = rng.integers(n_rows, size=(resamples, n_rows)) + np.arange(resamples)[:, None] * n_rows
+    return np.bincount(drawn.ravel(), minlength=resamples * n_rows).reshape(resamples, n_rows).astype(float)
 
 
 def sign_flip_p(sums: Floats, rng: np.random.Generator) -> Floats:
@@ -220,7 +232,7 @@ def _clustered_wilson(sums: Floats, counts: Floats) -> Interval:
     variance = _variance_of_mean(sums, counts) if n_clusters > 1 else 0.0
     if variance > 0:
         z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
-        worth = min(n, p * (1 - p) / variance) * (z / _t_quantile(n_clusters - 1)) ** 2
+        worth = min(n, p * (1 - p) / variance) * (z / t_quantile(n_clusters - 1)) ** 2
     return Interval(*wilson(p * worth, worth), f"Wilson over {n_clusters} questions, 95 %")
 
 
@@ -235,7 +247,8 @@ def _variance_of_mean(sums: Floats, counts: Floats) -> float:
 
 
 @cache
-def _t_quantile(degrees: int) -> float:
+def t_quantile(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t with these degrees of freedom."""
     from scipy.stats import t
 
     return float(t.ppf(0.5 + CONFIDENCE / 2, degrees))

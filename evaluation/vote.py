@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from evaluation.comparison import Difference, Scored, adjusted_together, compare
+from evaluation.kappa import kappas_of
 from evaluation.metrics import normalized, says_dont_know
 from evaluation.stats import Estimate, estimate
 from medchat.knowledge import Knowledge
@@ -174,28 +175,8 @@ def agreement(models: Sequence[str], ballots: Sequence[Mapping[str, str | None]]
     n_answers = len({answer for counts in full for answer in counts})
     if not full or len(models) < 2:
         return Agreement(pairs, None, None, len(full), n_answers)
-    by_margins, by_answers = kappas(full)
+    by_margins, by_answers = kappas_of(full)
     return Agreement(pairs, by_margins, by_answers, len(full), n_answers)
-
-
-def kappas(items: Sequence[Counter[str | None]]) -> tuple[float | None, float | None]:
-    """Fleiss' (J. Fleiss, 1971) and Randolph's (J. Randolph, 2005) kappa; items: how often each answer was given.
-
-    Every item has the same number of answers. Free answers may be thousands of different ones: only those that occur
-    are counted, no table of all is made. None where everybody always gave the one same answer.
-    """
-    n_raters = sum(items[0].values())
-    agreed = np.mean([sum(n * (n - 1) for n in counts.values()) for counts in items]) / (n_raters * (n_raters - 1))
-    totals: Counter[str | None] = Counter()
-    for counts in items:
-        totals.update(counts)
-    by_margins = sum((n / (len(items) * n_raters)) ** 2 for n in totals.values())
-    by_answers = 1 / len(totals)
-    return _kappa(float(agreed), by_margins), _kappa(float(agreed), by_answers)
-
-
-def _kappa(agreed: float, by_chance: float) -> float | None:
-    return None if by_chance > 1 - 1e-12 else (agreed - by_chance) / (1 - by_chance)
 
 
 def _shared(by_id: Mapping[str, Mapping[str, Answered]], metric: str, conditions: Mapping[str, str]) -> Iterator[_Item]:

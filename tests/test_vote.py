@@ -1,14 +1,12 @@
 """The vote of several models on stored predictions."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 
-from evaluation.vote import Vote, agreement, ballot_of, kappas, tally, vote
+from evaluation.vote import Vote, agreement, ballot_of, tally, vote
 from medchat.knowledge import Knowledge, load_knowledge
 
 
@@ -121,16 +119,6 @@ def test_too_few_questions_are_not_weighted(knowledge: Knowledge) -> None:
 
     assert found is not None
     assert (found.weighted, found.weights) == (None, ())
-
-
-def test_kappas_are_those_of_statsmodels() -> None:
-    answers = np.random.default_rng(0).integers(0, 4, size=(50, 3)) * np.array([1, 1, 0])
-    table, _ = aggregate_raters(answers)
-
-    fleiss, randolph = kappas([Counter(map(str, row)) for row in answers])
-
-    assert fleiss == pytest.approx(fleiss_kappa(table))
-    assert randolph == pytest.approx(fleiss_kappa(table, method="randolph"))
 
 
 def test_agreement_by_hand() -> None:
