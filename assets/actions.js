@@ -154,11 +154,11 @@
   }
 
   // Asks once; resolves when the answer is yes.
-  function confirmed(question, consequence, verb) {
+  function confirmed(question, consequence, verb, otherwise = "Keep it") {
     const dialog = make("dialog", { class: "mc-dialog", "aria-label": question }, make("h2", {}, question), make("p", {}, consequence),
       make("form", { method: "dialog", class: "mc-form-buttons" },
         make("button", { value: "yes", class: "mc-button mc-danger" }, verb),
-        make("button", { value: "no", class: "mc-button", autofocus: "" }, "Keep it")));
+        make("button", { value: "no", class: "mc-button", autofocus: "" }, otherwise)));
     one("#tabs").append(dialog); // the style sheet reaches no further than the tabs
     dialog.addEventListener("keydown", (event) => { if (event.key === "Escape") event.stopPropagation(); });
     dialog.showModal();
