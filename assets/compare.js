@@ -1,12 +1,14 @@
-// The Compare tab: votes by keys and buttons, the form beside them and its draft, and the time that it took.
+// A vote on two answers: by keys and buttons, the form beside it and its draft, and the time that it took.
 // The server has the draft; what it has not confirmed yet stays in this tab of the browser, and is sent again.
-(() => {
+// The Compare tab has one, and a rater's desk in a study another; root: what the ids of its elements begin with.
+window.medchat.ballot = (root) => {
   const DRAFT_AFTER_MS = 500;
   const RETRY_MS = 4000;
   const MOST_RETRIES = 5;
   const DRAW_MS = 10_000;
-  const KEPT = "medchat-ballot"; // what the server has not confirmed yet
+  const KEPT = `medchat-ballot-${root}`; // what the server has not confirmed yet
   const MAX_FILE_BYTES = 5_000_000;
+  const ASK_FIRST = "Choose first: A better, B better, tie or both bad.";
   const VOTE_OF_KEY = { a: "a", b: "b", t: "tie", x: "both_bad" };
   const outbox = [];
   const open = new Map(); // frames leave what can be folded as its reader left it
@@ -27,15 +29,15 @@
 
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const bar = () => one("#compare-vote");
+  const bar = () => one(`#${root}-vote`);
   const state = () => bar()?.dataset.state ?? "";
-  const shown = () => one("#compare-page")?.offsetParent != null;
+  const shown = () => one(`#${root}-page`)?.offsetParent != null;
   const isText = (element) => element.matches("textarea, select, input:not([type=radio], [type=checkbox]), [contenteditable=true], [role=combobox], [role=listbox], [role=option]");
   const chosen = () => one("[data-vote][aria-pressed=true]", bar())?.dataset.vote ?? "";
 
   function send(event, action) {
     outbox.push(JSON.stringify(action));
-    one(`#compare-${event}`).click();
+    one(`#${root}-${event}`).click();
   }
 
   const act = (verb, more = {}) => send("act", { do: verb, comparison: bar().dataset.comparison, ...more });
@@ -55,11 +57,11 @@
 
   function ballot() {
     tick();
-    const form = one("#compare-form");
+    const form = one(`#${root}-form`);
     return {
       vote: chosen(),
       axes: all("[data-axis]:checked", form).filter(({ value }) => value).map(({ dataset, value }) => `${dataset.axis}=${value}`),
-      reason: one("#compare-reason")?.value ?? "",
+      reason: one(`#${root}-reason`)?.value ?? "",
       flags: all("[data-flag]:checked", form).map(({ dataset }) => dataset.flag),
       ms: Math.round(spentMs),
       of: bar().dataset.of,
@@ -110,11 +112,19 @@
 
   function confirmed() {
     const lost = waiting();
-    if (!lost || one("#compare-kept [data-kept]")?.dataset.kept !== lost.number) return;
+    if (!lost || one(`#${root}-kept [data-kept]`)?.dataset.kept !== lost.number) return;
     clearTimeout(retry);
     sessionStorage.removeItem(KEPT);
     if (unsaved && bar()) send("act", hold(unsaved));
     unsaved = null;
+  }
+
+  // Why a vote was not taken; it stays as a draft.
+  function refused() {
+    const told = one(`#${root}-kept [data-refused]`);
+    if (!told || state() !== "open" || waiting()?.do !== "vote") return;
+    keepDraft();
+    tell(told.textContent);
   }
 
   // What the page before this one could not bring to the server.
@@ -139,7 +149,7 @@
 
   function save() {
     if (state() !== "open") return;
-    if (!chosen()) return tell("Choose first: A better, B better, tie or both bad.");
+    if (!chosen()) return tell(ASK_FIRST);
     clearTimeout(drafting);
     clearTimeout(retry);
     drafting = 0;
@@ -149,6 +159,7 @@
 
   function next(byKey) {
     if (byKey && state() === "open" && chosen()) return tell("Your vote is not saved yet: Enter saves it.");
+    if (byKey && state() === "open" && !one("[data-do=compare-next]", bar())) return tell(ASK_FIRST);
     if (byKey && state() === "waiting") return tell("Both are still being written. The button Next case leaves them.");
     if (byKey && state() === "open" && !isWarned) {
       isWarned = true;
@@ -157,12 +168,12 @@
     if (drafting) keepDraft();
     drawingUntil = performance.now() + DRAW_MS;
     wantsAnswers = false;
-    one("#compare-draw").click();
+    one(`#${root}-draw`).click();
   }
 
   function openOld({ dataset }) {
     if (drafting) keepDraft();
-    one("#compare-mine details").open = false;
+    one(`#${root}-mine details`).open = false;
     send("open", { do: "open", comparison: dataset.comparison });
   }
 
@@ -176,7 +187,7 @@
     "compare-open": openOld,
     "compare-send": () => act("send"),
     "compare-stop": (button) => act("stop", { side: button.dataset.side }),
-    "compare-file": () => one("#compare-file").click(),
+    "compare-file": () => one(`#${root}-file`).click(),
   };
 
   function readFile(input) {
@@ -192,13 +203,13 @@
   }
 
   document.addEventListener("click", (event) => {
-    const details = event.target.closest("#compare-page summary")?.parentElement;
+    const details = event.target.closest(`#${root}-page summary`)?.parentElement;
     if (details?.dataset.fold) open.set(details.dataset.fold, !details.open);
-    const button = event.target.closest("#compare-page [data-do]");
+    const button = event.target.closest(`#${root}-page [data-do]`);
     if (button && !button.ariaDisabled && DO[button.dataset.do]) DO[button.dataset.do](button);
   });
-  document.addEventListener("input", (event) => { if (event.target.closest("#compare-form")) changed(); });
-  document.addEventListener("change", (event) => { if (event.target.matches("#compare-file")) readFile(event.target); });
+  document.addEventListener("input", (event) => { if (event.target.closest(`#${root}-form`)) changed(); });
+  document.addEventListener("change", (event) => { if (event.target.matches(`#${root}-file`)) readFile(event.target); });
   document.addEventListener("visibilitychange", () => {
     tick();
     if (drafting && document.visibilityState === "hidden") keepDraft();
@@ -206,7 +217,7 @@
 
   function enter(event) {
     const { target } = event;
-    const isFree = target.matches("[data-vote][aria-pressed=true], [role=tab]") || (target.matches("#compare-reason") && !event.shiftKey);
+    const isFree = target.matches("[data-vote][aria-pressed=true], [role=tab]") || (target.matches(`#${root}-reason`) && !event.shiftKey);
     if (!isFree && (isText(target) || target.closest("button, a, summary"))) return;
     event.preventDefault();
     save();
@@ -230,11 +241,11 @@
     if (vote || event.key.toLowerCase() === "n") event.preventDefault();
   });
 
-  document.addEventListener("focusin", (event) => { focusedId = event.target.closest("#compare-sides")?.contains(event.target) ? event.target.id || null : null; });
+  document.addEventListener("focusin", (event) => { focusedId = event.target.closest(`#${root}-sides`)?.contains(event.target) ? event.target.id || null : null; });
   document.addEventListener("pointerdown", () => { focusedId = null; drawingUntil = 0; });
 
   function keepFolds() {
-    all("#compare-page details[data-fold]").forEach((details) => {
+    all(`#${root}-page details[data-fold]`).forEach((details) => {
       const wanted = open.get(details.dataset.fold);
       if (wanted !== undefined && details.open !== wanted) details.open = wanted;
     });
@@ -260,23 +271,25 @@
       recover();
     }
     tick();
-    const told = one("#compare-status [data-focus]");
+    const told = one(`#${root}-status [data-focus]`);
     if (!told) return;
     const place = document.getElementById(told.dataset.focus);
     delete told.dataset.focus;
     (one("textarea", place) ?? place).focus();
-    const isWanted = wantsAnswers && performance.now() < drawingUntil && place.id === "compare-ask";
+    const isWanted = wantsAnswers && performance.now() < drawingUntil && place.id === `${root}-ask`;
     drawingUntil = 0;
     if (isWanted) place.click();
   }
 
   new MutationObserver((records) => {
     const within = (selector) => records.some(({ target }) => (target.closest ? target : target.parentElement)?.closest(selector));
-    if (within("#compare-sides, #compare-form, #compare-diff")) keepFolds();
-    if (within("#compare-sides")) keepFocus();
-    if (within("#compare-kept")) setTimeout(confirmed);
-    if (within("#compare-bar, #compare-status")) setTimeout(arrive); // once the fields of the same frame are filled
+    if (within(`#${root}-sides, #${root}-form, #${root}-diff`)) keepFolds();
+    if (within(`#${root}-sides`)) keepFocus();
+    if (within(`#${root}-kept`)) setTimeout(() => { confirmed(); refused(); });
+    if (within(`#${root}-bar, #${root}-status`)) setTimeout(arrive); // once the fields of the same frame are filled
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true });
 
-  window.medchat.compareAction = () => outbox.shift() ?? "";
-})();
+  return { keep: () => { if (drafting) keepDraft(); }, action: () => outbox.shift() ?? "" };
+};
+
+window.medchat.compare = window.medchat.ballot("compare");

@@ -1,5 +1,6 @@
-// The Rate tab: fills the form in, keeps a draft of it, marks steps and passages, and does all that by the keyboard too.
-(() => {
+// A rating form: fills it in, keeps a draft of it, marks steps and passages, and does all that by the keyboard too.
+// The Rate tab has one, and a rater's desk in a study another; root: what the ids of its elements begin with.
+window.medchat.ratingForm = (root) => {
   const DRAFT_AFTER_MS = 700;
   const RETRY_MS = 4000;
   const MOST_RETRY_MS = 60_000;
@@ -7,7 +8,7 @@
   const MOST_SECONDS = 24 * 3600;
   const IDLE_MS = 120_000;
   const MAX_FILE_BYTES = 5_000_000;
-  const KEPT = "medchat-draft"; // what the server has not confirmed yet, and whose; in this tab alone
+  const KEPT = `medchat-draft-${root}`; // what the server has not confirmed yet, and whose; in this tab alone
   const outbox = { act: [], upload: [], keep: [] };
   let page = null; // the answer that is shown
   let seen = ""; // and as what: another answer comes into the same elements
@@ -40,11 +41,11 @@
 
   function send(event, action) {
     outbox[event].push(JSON.stringify(action));
-    one(`#rate-${event}`).click();
+    one(`#${root}-${event}`).click();
   }
 
   const place = () => ({ answer: page?.dataset.answer ?? "", rubric: page?.dataset.rubric ?? "" });
-  const rater = () => one("#rate-page [data-rater]")?.dataset.rater;
+  const rater = () => one(`#${root}-page [data-rater]`)?.dataset.rater;
 
   // What is entered, and back into the fields.
   function collect() {
@@ -119,7 +120,7 @@
   }
 
   function confirmed() {
-    const told = one("#rate-kept [data-kept]");
+    const told = one(`#${root}-kept [data-kept]`);
     if (!told || told.dataset.kept !== waiting()?.number) return;
     sessionStorage.removeItem(KEPT);
     clearTimeout(retry);
@@ -127,9 +128,17 @@
     if (!dirty) tellKept(told.textContent);
   }
 
+  // Why a save was not taken; what is entered stays.
+  function refused() {
+    const told = one(`#${root}-kept [data-refused]`);
+    if (!told || !saving) return;
+    changed();
+    one(".mc-wrong", page).textContent = told.textContent;
+  }
+
   // Saved in another window since: the next save may replace that.
   function ratedSince() {
-    const told = one("#rate-kept [data-newer]");
+    const told = one(`#${root}-kept [data-newer]`);
     if (!told || !saving || told.dataset.answer !== place().answer || told.dataset.rubric !== place().rubric) return;
     form.base = told.dataset.newer;
     changed();
@@ -154,7 +163,8 @@
     if (lost) sendDraft({ answer: lost.answer, rubric: lost.rubric, filled: lost.filled });
     activeAt = countedAt = performance.now();
     one(".mc-kinds", page).hidden = true;
-    one("#rate-rubric").value = page.dataset.rubric;
+    const chosen = one(`#${root}-rubric`);
+    if (chosen) chosen.value = page.dataset.rubric;
     if (!shown(page) || !matchMedia("(pointer: fine)").matches) return;
     focusOn(one("fieldset[data-axis]", page));
     if (page.getBoundingClientRect().top < 0) page.scrollIntoView({ block: "start" });
@@ -304,7 +314,7 @@
 
   // The text itself stays as it is: marks in it would move what is selected.
   function showSpans() {
-    if (window.CSS?.highlights) CSS.highlights.set("mc-span", new Highlight(...form.spans.map(rangeOf).filter(Boolean)));
+    if (window.CSS?.highlights) CSS.highlights.set(`mc-span-${root}`, new Highlight(...form.spans.map(rangeOf).filter(Boolean)));
   }
 
   function enterText() {
@@ -336,9 +346,9 @@
     "rate-open": ({ dataset }) => leave("open", { answer: dataset.answer, rubric: dataset.rubric }),
     "rate-add": ({ dataset }) => leave("add", { source: dataset.source }),
     "rate-mine": () => send("act", { do: "mine" }),
-    "rate-file": () => one("#rate-file").click(),
+    "rate-file": () => one(`#${root}-file`).click(),
     "rate-kind": ({ dataset }) => addSpan(dataset.kind),
-    "rate-help": () => one("#rate-help").showModal(),
+    "rate-help": () => one(`#${root}-help`).showModal(),
     "rate-unmark"({ dataset }) {
       form.spans = form.spans.filter((_, at) => at !== Number(dataset.span));
       listSpans();
@@ -348,6 +358,7 @@
   };
 
   const BUTTONS = { s: "rate-skip", b: "rate-back" }; // as far as the page shows them
+  const buttonOf = (pressed) => pressed in BUTTONS ? one(`#${root}-page [data-do="${BUTTONS[pressed]}"]`) : null;
   const KEYS = {
     m: enterText,
     r: () => focusOn(one("fieldset[data-step]", page)),
@@ -365,8 +376,8 @@
     if (event.key === "Escape" && page?.contains(target)) return focusOn(lastAxis ?? one("fieldset[data-axis]", page));
     if (event.key === "Enter" && target.dataset.span && target.matches("input")) return one(".mc-passage[contenteditable]", page)?.focus();
     if (isTyping(target)) return undefined;
-    if (event.key === "?") return one("#rate-help").showModal();
-    if (event.key in BUTTONS && !target.isContentEditable) return one(`#rate-page [data-do="${BUTTONS[event.key]}"]`)?.click();
+    if (event.key === "?") return one(`#${root}-help`).showModal();
+    if (event.key in BUTTONS && !target.isContentEditable) return buttonOf(event.key)?.click();
     if (!page) return undefined;
     const inKinds = target.closest(".mc-kinds");
     if (passage && /^[1-6]$/.test(event.key)) return addSpan(one(`.mc-chip[data-digit="${event.key}"]`, page).dataset.kind);
@@ -382,19 +393,19 @@
   const handled = (event) => {
     const { target, key: pressed } = event;
     const moves = target.closest?.(".mc-rate fieldset") && ["ArrowUp", "ArrowDown"].includes(pressed);
-    const letter = !isTyping(target) && !event.ctrlKey && !event.altKey && !event.metaKey && (pressed in KEYS || pressed in BUTTONS || pressed === "?" || /^\d$/.test(pressed)) && !target.isContentEditable;
+    const letter = !isTyping(target) && !event.ctrlKey && !event.altKey && !event.metaKey && (pressed === "?" || buttonOf(pressed) || (page && (pressed in KEYS || /^\d$/.test(pressed)))) && !target.isContentEditable;
     const marks = passage && (target.isContentEditable || target.closest?.(".mc-kinds")) && (/^[1-6]$/.test(pressed) || (pressed === "Enter" && target.isContentEditable));
     return moves || letter || marks || (pressed === "Enter" && (event.ctrlKey || event.metaKey));
   };
 
   document.addEventListener("keydown", (event) => {
     activeAt = performance.now();
-    if (!shown(one("#rate-tab")) || one("dialog[open]")) return;
+    if (!shown(one(`#${root}-tab`)) || one("dialog[open]")) return;
     if (handled(event)) event.preventDefault();
     press(event);
   });
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("#rate-tab [data-do]");
+    const button = event.target.closest(`#${root}-tab [data-do]`);
     if (button && DO[button.dataset.do]) DO[button.dataset.do](button);
   });
   document.addEventListener("submit", (event) => { if (event.target.matches(".mc-rate-form")) event.preventDefault(); });
@@ -412,7 +423,7 @@
   }));
   document.addEventListener("focusin", (event) => {
     const set = event.target.closest?.(".mc-rate fieldset[data-axis]");
-    if (set) lastAxis = set;
+    if (page?.contains(set)) lastAxis = set;
   });
   document.addEventListener("input", (event) => {
     if (!page?.contains(event.target) || !isTyping(event.target)) return;
@@ -420,8 +431,8 @@
     changed();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.matches("#rate-file")) return upload(event.target);
-    if (event.target.matches("#rate-rubric")) return leave("rubric", { rubric: event.target.value });
+    if (event.target.matches(`#${root}-file`)) return upload(event.target);
+    if (event.target.matches(`#${root}-rubric`)) return leave("rubric", { rubric: event.target.value });
     if (!page?.contains(event.target)) return undefined;
     if (event.target.closest("fieldset[data-step]")) findFirstWrong();
     if (event.target.name === "critical") tellCritical();
@@ -444,17 +455,20 @@
 
   new MutationObserver((records) => {
     const within = (selector) => records.some(({ target }) => (target.closest ? target : target.parentElement)?.closest(selector));
-    if (within("#rate-page")) {
+    if (within(`#${root}-page`)) {
       forgetOthers();
-      const fresh = one("#rate-page .mc-rate");
+      const fresh = one(`#${root}-page .mc-rate`);
       if (fresh !== page || signature(fresh) !== seen) arrive(fresh);
     }
-    if (within("#rate-kept")) {
+    if (within(`#${root}-kept`)) {
       confirmed();
+      refused();
       ratedSince();
     }
-  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-kept", "data-newer", "data-rater", "data-answer", "data-rubric", "data-filled"] });
+  }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-kept", "data-newer", "data-refused", "data-rater", "data-answer", "data-rubric", "data-filled"] });
 
-  window.medchat.rateAction = (event) => outbox[event].shift() ?? "";
-  window.medchat.rateOpened = () => JSON.stringify({ do: "enter", ...place() });
-})();
+  const opened = () => JSON.stringify({ do: "enter", ...place() });
+  return { send, keep, opened, action: (event) => outbox[event].shift() ?? "" };
+};
+
+window.medchat.rate = window.medchat.ratingForm("rate");

@@ -32,13 +32,13 @@ from medchat.chat import ChatService
 from medchat.errors import MedChatError, StoreError
 from medchat.grounding_fit import GroundingLoader
 from medchat.hub import Downloads
-from medchat.intake import models_in, take_in
+from medchat.intake import models_in, studies_on, take_in
 from medchat.jobs import Jobs
 from medchat.machine import this_machine
 from medchat.panel import PanelService
 from medchat.settings import ASSETS, LOOPBACK, Settings, secret
 from medchat.store import Store
-from medchat.ui import evaluations_report, files, layout
+from medchat.ui import evaluations_report, files, human_files, layout
 from medchat.ui.common import App, places
 from train.launch import launch
 
@@ -82,7 +82,7 @@ def jobs_of(settings: Settings, store: Store, catalogue: Catalogue) -> Jobs:
         settings.runs_dir,
         functools.partial(launch, settings=settings),
         lambda run_dir: take_in(run_dir, store, catalogue),
-        needed_by=lambda run_dir: models_in(run_dir, catalogue),
+        needed_by=lambda run_dir: [*models_in(run_dir, catalogue), *studies_on(run_dir, store)],
         grace_s=settings.stop_grace_s,
     )
 
@@ -128,6 +128,7 @@ def build_web(app: App) -> FastAPI:
         web.add_api_route(f"/{name}", functools.partial(script, name), methods=["GET"], response_class=FileResponse)
     files.add_routes(web, app)
     evaluations_report.add_routes(web, app)
+    human_files.add_routes(web, app)
 
     sign_in.add_to(web, app.accounts, app.settings)
     web.add_middleware(CORSMiddleware, allow_origins=[])  # with one in place Gradio does not answer foreign origins

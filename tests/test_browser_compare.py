@@ -323,7 +323,7 @@ def test_a_vote_that_a_killed_server_never_heard_is_saved_once_it_is_back(chromi
         _, vote = saved(page, again)
         assert vote
         assert (vote.vote, vote.reason, vote.supersedes) == ("b", "A whole thought", None)
-        assert page.evaluate("sessionStorage.getItem('medchat-ballot')") is None
+        assert page.evaluate("sessionStorage.getItem('medchat-ballot-compare')") is None
 
         page.get_by_role("button", name="Change vote").click()
         has_state(page, "open")
@@ -331,16 +331,16 @@ def test_a_vote_that_a_killed_server_never_heard_is_saved_once_it_is_back(chromi
         again.process.wait()
         page.locator("[data-vote=tie]").click()  # neither saved nor heard
         page.wait_for_timeout(1000)
-        kept = page.evaluate("sessionStorage.getItem('medchat-ballot')")
+        kept = page.evaluate("sessionStorage.getItem('medchat-ballot-compare')")
     with scripted_site(tmp_path, site.settings.port) as third:
         stranger = open_compare(pages, third)
         ask(stranger, "Quick", "Hostile", "Another toe.")
-        stranger.evaluate("kept => sessionStorage.setItem('medchat-ballot', kept)", kept)
+        stranger.evaluate("kept => sessionStorage.setItem('medchat-ballot-compare', kept)", kept)
         come_back(stranger)
         has_state(stranger, "open")
         assert "A whole thought" not in stranger.content()
         expect(stranger.locator("[data-vote][aria-pressed=true]")).to_have_count(0)
-        assert stranger.evaluate("sessionStorage.getItem('medchat-ballot')") is None
+        assert stranger.evaluate("sessionStorage.getItem('medchat-ballot-compare')") is None
 
         come_back(page)
         has_state(page, "open")

@@ -64,6 +64,9 @@ def test_a_model_is_asked_and_read_as_in_the_chat(tmp_path: Path) -> None:
     assert 0 <= (toe.ttft_ms or 0) <= (toe.total_ms or 0)
     assert toe.completion_tokens == len(GOUT.split())  # a scripted token is a word
     assert any("Recognised: red toe." in prompt for prompt in backend.prompts)  # grounded as in the chat
+    assert toe.prompt[-1]["content"] in backend.prompts  # what it saw is kept, and how the answer was drawn
+    assert (toe.sampling or {})["seed"] == item_seed(0, "toe")
+    assert toe.answer_format == "gemma-grpo"
 
 
 def test_a_cut_answer_is_not_complete_and_goes_on_only_as_often_as_in_the_chat(tmp_path: Path) -> None:

@@ -361,6 +361,11 @@ def test_a_pair_is_voted_on_and_the_vote_is_changed(tmp_path: Path) -> None:
         assert "You voted: A better." in visible(it.page[it.tab.bar])
         assert 'aria-pressed="true"' in it.vote("change", comparison=first)
         old = it.store.study_judgements(it.study_id).votes[first]
+        it.vote("draft", comparison=first, vote="b", of=old.id, ms=10, number="1")
+        it.vote("keep", comparison=first)
+        it.act("go")
+        it.act("back", answer=it.at)
+        assert "You voted: A better." in visible(it.page[it.tab.bar])
         it.vote("vote", comparison=first, vote="tie", ms=100, of=old.id, key="w")
         new = it.store.study_judgements(it.study_id).votes[first]
         assert (old.vote, old.reason, old.seconds, new.vote) == ("a", "Safer.", 4.2, "tie")
@@ -420,13 +425,12 @@ def test_practice_comes_first_and_says_how_it_went(tmp_path: Path) -> None:
         assert it.store.study_judgements(it.study_id).ratings == {}
 
 
-def test_a_case_that_was_taken_away_gives_way_to_the_next_and_its_draft_is_not_asked_for_again(tmp_path: Path) -> None:
+def test_a_case_that_was_taken_away_gives_way_to_the_next(tmp_path: Path) -> None:
     with desk(tmp_path) as it:
         it.act("open")
         gone = it.at
         it.store.withdraw_assignments(it.study_id, [gone])
-        assert "Draft not kept" in it.keep(gone, {"comment": "Late."})
-        with pytest.warns(UserWarning, match="no such case in your queue"):
+        with pytest.warns(UserWarning, match="taken out of your queue"):
             it.save()
         assert it.at not in ("", gone)
 

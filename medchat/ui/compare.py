@@ -12,8 +12,8 @@ from medchat.ui.compare_layout import CompareTab, lay_out
 # What only the page knows: its key, what was pressed, and the key under which a case is asked once, however often
 # its request is repeated.
 WITH_PAGE = "(...values) => [window.medchat.pageKey, ...values.slice(1)]"
-WITH_ACTION = "() => [window.medchat.compareAction()]"
-WITH_ACTION_AND_PAGE = "() => [window.medchat.compareAction(), window.medchat.pageKey]"
+WITH_ACTION = "() => [window.medchat.compare.action()]"
+WITH_ACTION_AND_PAGE = "() => [window.medchat.compare.action(), window.medchat.pageKey]"
 WITH_SAVE_KEY = "(...values) => [window.medchat.saveKey(), window.medchat.pageKey, ...values.slice(2)]"
 
 

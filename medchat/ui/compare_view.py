@@ -50,10 +50,10 @@ def leaves_html(specs: Sequence[ModelSpec]) -> str:
     return notice_html(f"This text leaves your machine: it will be sent to {' and to '.join(hosts)}." if hosts else "")
 
 
-def side_html(view: PanelView, side: Side, critical: Collection[str] = ()) -> str:
+def side_html(view: PanelView, side: Side, critical: Collection[str] = (), root: str = "compare") -> str:
     """One column: its reasoning, its solution, how it ended, and once it is known who wrote it.
 
-    critical: ids of answers that a rater marked so; shown with the names only.
+    critical: ids of answers that a rater marked so; shown with the names only. root: what ids begin with.
     """
     shown = view.left if side == SIDES[0] else view.right
     who = view.revealed and (view.revealed.a if side == SIDES[0] else view.revealed.b)
@@ -70,7 +70,7 @@ def side_html(view: PanelView, side: Side, critical: Collection[str] = ()) -> st
     return (
         f'<section class="mc-side" data-side="{side}" data-phase="{escape(shown.phase)}" '
         f'aria-label="Answer {shown.label}"><div class="mc-side-head"><h2><span class="mc-letter">{shown.label}</span>'
-        f"{name}</h2>{stop}</div>{red}{_reasoning(shown, side)}{_solution(shown)}{_state(shown)}{facts}</section>"
+        f"{name}</h2>{stop}</div>{red}{_reasoning(shown, side, root)}{_solution(shown)}{_state(shown)}{facts}</section>"
     )
 
 
@@ -82,7 +82,7 @@ def _not_chosen(view: PanelView, side: Side) -> str:
     return f'<p class="mc-small">Not used as a good example: {why}.</p>'
 
 
-def _reasoning(side: SideView, key: Side) -> str:
+def _reasoning(side: SideView, key: Side, root: str) -> str:
     """Open as long as its reader leaves it open: both columns look alike whatever they have come to."""
     if not side.reasoning.strip():
         return ""
@@ -90,7 +90,7 @@ def _reasoning(side: SideView, key: Side) -> str:
     dots = '<span class="mc-dots" aria-hidden="true"></span>' if running else ""
     text = whole_steps(side.reasoning) if running else side.reasoning
     return (
-        f'<details class="mc-reasoning" data-fold="reasoning-{key}" open><summary id="compare-reasoning-{key}">'
+        f'<details class="mc-reasoning" data-fold="reasoning-{key}" open><summary id="{root}-reasoning-{key}">'
         f'Reasoning{dots}</summary><div class="mc-body">{prose(text)}</div></details>'
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from medchat.errors import InvalidInput
 from medchat.panel import PanelView
@@ -24,6 +24,22 @@ ASK = "Which answer is better?"
 NO_ANSWER = ("", "No answer")
 
 BarState = Literal["waiting", "nothing", "open", "saved"]
+
+
+class Around(NamedTuple):
+    """What differs between the pages that have a vote.
+
+    root: what the ids of its elements begin with. may_leave: whether the next one can come before the vote. more:
+    further buttons. is_open: the questions beside the choice stand there unfolded.
+    """
+
+    root: str = "compare"
+    may_leave: bool = True
+    more: str = ""
+    is_open: bool = False
+
+
+IN_COMPARE = Around()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +110,17 @@ def kept_html(number: str) -> str:
     return f'<span class="mc-vh" data-kept="{escape(number)}"></span>'
 
 
-def bar_html(view: PanelView, ballot: Ballot | None = None, rater: str = "") -> str:
+def bar_html(view: PanelView, ballot: Ballot | None = None, rater: str = "", around: Around = IN_COMPARE) -> str:
     """The choice, and what comes after it. ballot: what is being filled in, or was before a reload."""
     state = bar_state(view, ballot)
     ballot = ballot or Ballot()
     if state in ("waiting", "open"):
-        body = _choices(ballot.vote, enabled=state == "open") + _open_buttons(view, enabled=state == "open")
+        body = _choices(ballot.vote, enabled=state == "open") + _open_buttons(view, around, enabled=state == "open")
     else:
-        body = _ended_buttons(view)
+        body = _ended_buttons(view, around)
     line = {"waiting": WAIT, "nothing": NOTHING, "open": ASK}.get(state) or _voted_line(view)
     return (
-        f'<div class="mc-bar-vote" id="compare-vote" data-state="{state}" '
+        f'<div class="mc-bar-vote" id="{around.root}-vote" data-state="{state}" '
         f'data-comparison="{escape(view.comparison_id)}" data-of="{escape(newest(view))}" '
         f'data-rater="{escape(rater)}" '
         f'data-ms="{ballot.seconds * 1000:.0f}">'
@@ -122,20 +138,21 @@ def _choices(chosen: str, enabled: bool) -> str:
     return f'<div class="mc-choices" role="group" aria-label="{ASK}">{buttons}</div>'
 
 
-def _open_buttons(view: PanelView, enabled: bool) -> str:
+def _open_buttons(view: PanelView, around: Around, enabled: bool) -> str:
     disabled = "" if enabled else ' aria-disabled="true"'
     save = (
         '<button type="button" class="mc-button mc-primary" data-do="compare-save"'
         f"{disabled}>Save{_key('Enter')}</button>"
     )
-    other = _button("compare-keep", "Keep my vote") if view.voted else _button("compare-next", "Next case", "n")
-    return f'<div class="mc-vote-do">{save}{other}{_send(view)}</div>'
+    leave = _button("compare-next", "Next case", "n") if around.may_leave else ""
+    other = _button("compare-keep", "Keep my vote") if view.voted else leave
+    return f'<div class="mc-vote-do">{save}{other}{_send(view)}{around.more}</div>'
 
 
-def _ended_buttons(view: PanelView) -> str:
+def _ended_buttons(view: PanelView, around: Around) -> str:
     change = _button("compare-change", "Change vote") if view.voted else ""
     following = _button("compare-next", "Next case", "n", "mc-primary")
-    return f'<div class="mc-vote-do">{following}{change}{_send(view)}</div>'
+    return f'<div class="mc-vote-do">{following}{change}{_send(view)}{around.more}</div>'
 
 
 def _send(view: PanelView) -> str:
@@ -156,33 +173,34 @@ def _key(key: str) -> str:
     return f' <kbd aria-hidden="true">{key}</kbd>' if key else ""
 
 
-def form_html(view: PanelView, rubric: Rubric, ballot: Ballot | None = None) -> str:
+def form_html(view: PanelView, rubric: Rubric, ballot: Ballot | None = None, around: Around = IN_COMPARE) -> str:
     """What may be said beside the choice; nothing while there is no choice to make."""
     if bar_state(view, ballot) != "open":
         return ""
     ballot = ballot or Ballot()
     sections: dict[str, list[str]] = {}
     for axis in rubric.axes:
-        sections.setdefault(axis.section, []).append(_axis(axis, ballot.axes.get(axis.id, "")))
+        sections.setdefault(axis.section, []).append(_axis(axis, ballot.axes.get(axis.id, ""), around.root))
     axes = "".join(
         f'<section><h3 class="mc-title">{escape(title)}</h3><div class="mc-pairs">{"".join(fields)}</div></section>'
         for title, fields in sections.items()
     )
-    is_open = " open" if ballot.axes or ballot.reason or ballot.flags else ""
+    is_open = " open" if around.is_open or ballot.axes or ballot.reason or ballot.flags else ""
     return (
-        f'<details class="mc-say" data-fold="say-{escape(view.comparison_id)}"{is_open}><summary id="compare-say">'
-        f'Say more (optional): questions, a reason, a flag</summary><div class="mc-body">{axes}'
-        f'<label class="mc-reason">Reason<textarea id="compare-reason" rows="2" maxlength="20000" '
+        f'<details class="mc-say" data-fold="say-{escape(view.comparison_id)}"{is_open}>'
+        f'<summary id="{around.root}-say">Say more (optional): questions, a reason, a flag</summary>'
+        f'<div class="mc-body">{axes}'
+        f'<label class="mc-reason">Reason<textarea id="{around.root}-reason" rows="2" maxlength="20000" '
         f'placeholder="Enter saves, Shift+Enter begins a new line">{escape(ballot.reason)}</textarea></label>'
         f'<div class="mc-two-flags" role="group" aria-label="Flags">{_flag("a", ballot)}{_flag("b", ballot)}</div>'
         "</div></details>"
     )
 
 
-def _axis(axis: Axis, chosen: str) -> str:
+def _axis(axis: Axis, chosen: str, root: str) -> str:
     options = [*((option.value, option.label) for option in axis.options), NO_ANSWER]
     inputs = "".join(
-        f'<label><input type="radio" name="compare-{escape(axis.id)}" data-axis="{escape(axis.id)}" '
+        f'<label><input type="radio" name="{root}-{escape(axis.id)}" data-axis="{escape(axis.id)}" '
         f'value="{escape(value)}"{" checked" if value == chosen else ""}> {escape(label)}</label>'
         for value, label in options
     )

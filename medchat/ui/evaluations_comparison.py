@@ -80,7 +80,10 @@ def results_of(app: App, chosen: Sequence[Entry]) -> Results:
         raise InvalidInput(GONE)
     folders = list(dict.fromkeys(entry.folder for entry in chosen))
     results = read_results(
-        folders, app.catalogue, suite_folders=folders_of_suites(app), people=people_of(app.store.judgements())
+        folders,
+        app.catalogue,
+        suite_folders=folders_of_suites(app),
+        people=people_of(app.store.judgements(to_learn=False)),
     )
     by_suite: dict[str, list[Entry]] = {}
     for entry in chosen:

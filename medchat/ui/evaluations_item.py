@@ -85,8 +85,8 @@ def _options(first: Prediction, answers: Mapping[str, Prediction]) -> str:
         notes += [f"{label}: {100 * its[letter]:.0f} % likely" for label, its in likely.items() if letter in its]
         look = " mc-right-option" if letter == first.reference else ""
         told = f' <span class="mc-small">({escape("; ".join(notes))})</span>' if notes else ""
-        rows.append(f'<li class="mc-option{look}"><strong>{escape(letter)}.</strong> {escape(text)}{told}</li>')
-    return f'<ul class="mc-options" aria-label="Options">{"".join(rows)}</ul>'
+        rows.append(f'<li class="mc-letter-option{look}"><strong>{escape(letter)}.</strong> {escape(text)}{told}</li>')
+    return f'<ul class="mc-letter-options" aria-label="Options">{"".join(rows)}</ul>'
 
 
 def _likelihoods(logprobs: Mapping[str, float] | None) -> dict[str, float]:

@@ -7,7 +7,7 @@ import gradio as gr
 
 from medchat.accounts import LOCAL, User
 from medchat.settings import ASSETS
-from medchat.ui import admin, chat, compare, models, rate, results, train
+from medchat.ui import admin, chat, compare, human, models, rate, results, studies, train
 from medchat.ui.common import App, escape, handler, static_html, user_of
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
@@ -16,8 +16,13 @@ HEADER = (
     '<header class="mc-header"><h1>MedChat</h1>'
     "<p>Medical reasoning, step by step: first how the model reasons, then what it concludes.</p></header>"
 )
-SCRIPTS = ("stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js", "train.js", "results.js")
-STYLES = ("style.css", "compare.css", "rate.css", "train.css", "results.css")
+SCRIPTS = (
+    "stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js", "study_desk.js", "studies.js",
+    "train.js", "results.js", "human.js",
+)  # fmt: skip
+STYLES = (
+    "style.css", "compare.css", "rate.css", "study_desk.css", "studies.css", "train.css", "results.css", "human.css",
+)  # fmt: skip
 OPENED = "() => document.querySelector('#chat-refresh').click()"
 
 
@@ -34,15 +39,20 @@ def build(app: App) -> gr.Blocks:
                 compare_tab = compare.build(app, page, compare_item)
             with gr.Tab("Rate", id="rate") as rate_item:
                 rate.build(app, rate_item)
+            with gr.Tab("Studies", id="studies") as studies_item:
+                studies_tab = studies.build(app, studies_item)
             with gr.Tab("Models", id="models") as models_item:
                 models.build(app, models_item, tabs, chat_tab.model)
             with gr.Tab("Train", id="train", visible=False) as train_item:
-                train.build(app, train_item, tabs, chat_tab.model, tuple(one.model for one in compare_tab.pickers))
+                pair = tuple(one.model for one in compare_tab.pickers)
+                train_tab = train.build(app, train_item, tabs, chat_tab.model, pair)
             with gr.Tab("Results", id="results", visible=False) as results_item:
-                results.build(app, results_item)
+                results_tab = results.build(app, results_item)
             with gr.Tab("Admin", id="admin", visible=False) as admin_item:
                 admin.build(app, admin_item)
         _greet(app, page, signed_in, {"train": train_item, "results": results_item, "accounts": admin_item})
+        studies.connect(app, studies_tab, tabs, train_tab)
+        human.connect(app, results_tab.human, tabs, studies_tab, train_tab)
         chat_item.select(None, None, None, js=OPENED)
         chat_tab.all_models.click(lambda: gr.Tabs(selected="models"), None, tabs, api_visibility="private")
     return page

@@ -14,10 +14,10 @@ from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
 from medchat.ui.common import App, counted, escape, handler, require, static_html
 from medchat.uploads import MAX_BYTES, shown_name
 
-WITH_OPENED = "() => [window.medchat.rateOpened()]"
-WITH_ACTION = "() => [window.medchat.rateAction('act')]"
-WITH_FILE = "() => [window.medchat.rateAction('upload')]"
-WITH_DRAFT = "() => [window.medchat.rateAction('keep')]"
+WITH_OPENED = "() => [window.medchat.rate.opened()]"
+WITH_ACTION = "() => [window.medchat.rate.action('act')]"
+WITH_FILE = "() => [window.medchat.rate.action('upload')]"
+WITH_DRAFT = "() => [window.medchat.rate.action('keep')]"
 MINE = '<details id="rate-mine-box" class="mc-add"><summary data-do="rate-mine">My ratings</summary></details>'
 
 Updates = dict[Any, Any]

@@ -1,5 +1,7 @@
 """The Rate tab as HTML: pure functions from what is to be rated to escaped text. rate.js fills the form in.
 
+Its form is also that of a rater's desk in a study.
+
 Nothing here names a model, and the points of criteria stay on the server.
 """
 
@@ -7,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from medchat.errors import RatedSince
 from medchat.rating import Rated, Task
@@ -24,6 +26,8 @@ SOURCES: Mapping[Waiting, str] = {
     "comparisons": "Answers of my comparisons",
 }
 CRITICAL = '<span class="mc-badge mc-critical">Critical</span>'
+Move = Literal["skip", "back"]
+MOVES: tuple[Move, ...] = ("skip", "back")
 EMPTY = (
     "<p><strong>Your queue is empty.</strong></p>"
     "<p>Add answers above: those of your conversations or comparisons, or a file.</p>"
@@ -44,12 +48,12 @@ KEYS = (
 )
 
 
-def help_html() -> str:
-    """The sheet that lists the keys; rate.js opens it."""
-    rows = "".join(f"<dt><kbd>{escape(key)}</kbd></dt><dd>{escape(text)}</dd>" for key, text in KEYS)
+def help_html(keys: Sequence[tuple[str, str]] = KEYS, root: str = "rate") -> str:
+    """The sheet that lists the keys; rate.js opens it. root: what its id begins with."""
+    rows = "".join(f"<dt><kbd>{escape(key)}</kbd></dt><dd>{escape(text)}</dd>" for key, text in keys)
     return (
-        '<dialog id="rate-help" class="mc-dialog mc-keys" aria-labelledby="rate-help-title">'
-        f'<h2 id="rate-help-title">Keys</h2><dl>{rows}</dl><form method="dialog" class="mc-form-buttons">'
+        f'<dialog id="{root}-help" class="mc-dialog mc-keys" aria-labelledby="{root}-help-title">'
+        f'<h2 id="{root}-help-title">Keys</h2><dl>{rows}</dl><form method="dialog" class="mc-form-buttons">'
         '<button class="mc-button" autofocus>Close</button></form></dialog>'
     )
 
@@ -134,15 +138,18 @@ def rated_since_html(answer_id: str, rubric_id: str, error: RatedSince) -> str:
     )
 
 
-def task_html(task: Task, rater: str) -> str:
-    """The answer on one side and its form on the other. data-filled: what is entered, for rate.js."""
+def task_html(task: Task, rater: str, moves: Collection[Move] = MOVES) -> str:
+    """The answer on one side and its form on the other. moves: where one can go without saving.
+
+    data-filled: what is entered, for rate.js.
+    """
     rubric = task.answer.rubric
     filled = json.dumps(task.filled.model_dump(mode="json"))
     return (
         f'<article class="mc-rate" data-answer="{escape(task.answer_id)}" data-rubric="{escape(rubric.id)}" '
         f'data-version="{rubric.version}" data-rater="{escape(rater)}" data-state="{escape(task.state)}" '
         f'data-filled="{escape(filled)}" '
-        f'aria-label="Answer to rate">{_reading(task)}{_form(task)}</article>'
+        f'aria-label="Answer to rate">{_reading(task)}{_form(task, moves)}</article>'
     )
 
 
@@ -228,20 +235,24 @@ def _kinds() -> str:
     )
 
 
-def _form(task: Task) -> str:
+def _form(task: Task, moves: Collection[Move]) -> str:
     rubric = task.answer.rubric
     told = '<p class="mc-note">You have rated this answer before. Saving adds a new rating and keeps the old one.</p>'
     if task.filled.cannot_rate and task.amends:
         told = '<p class="mc-note">You have said that this answer cannot be rated. Saving adds a new rating.</p>'
-    leave = "Skip" if task.state == "open" else "Next"
+    words = {"skip": "Skip" if task.state == "open" else "Next", "back": "Back"}
+    leave = "".join(
+        f'<button type="button" class="mc-button" data-do="rate-{move}">{words[move]}</button>'
+        for move in MOVES
+        if move in moves
+    )
     return (
         f'<form class="mc-rate-form" aria-label="{escape(rubric.title)}" novalidate>{told if task.amends else ""}'
         f"{_sections(rubric.axes)}{_safety()}{_corrections()}"
         '<label class="mc-label">Comment <textarea name="comment" rows="2" maxlength="20000"></textarea></label>'
         '<p class="mc-wrong" role="alert"></p><p class="mc-small mc-kept"></p><div class="mc-form-buttons">'
         '<button type="button" class="mc-button mc-primary" data-do="rate-save">Save and go on</button>'
-        f'<button type="button" class="mc-button" data-do="rate-skip">{leave}</button>'
-        '<button type="button" class="mc-button" data-do="rate-back">Back</button></div>'
+        f"{leave}</div>"
         '<details class="mc-cannot"><summary>Cannot rate</summary><label class="mc-label">Why not? '
         '<input type="text" name="cannot_rate" maxlength="2000"></label>'
         '<button type="button" class="mc-button" data-do="rate-cannot">Save the reason and go on</button></details>'

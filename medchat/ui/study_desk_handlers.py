@@ -210,6 +210,7 @@ class Handlers:
         return self._ballot(rater, task, compare_vote.saved_ballot(task.view.voted))
 
     def _keep_vote(self, rater: str, action: Action) -> Updates:
+        self._desk.drop_draft(rater, action.text("comparison"))
         task = self._pair(rater, action)
         return self._ballot(rater, task, None) if task else self._kept(action)
 
