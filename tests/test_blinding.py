@@ -148,6 +148,7 @@ def test_marks_of_the_format_take_no_time_of_their_own() -> None:
     assert all(replace(left, label="B") == right for left, right in frames)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_texts_are_the_same_in_both_columns_in_every_view(store: Store, seed: int) -> None:
     views = compared(store, quick(), slow(), seed)
@@ -181,6 +182,7 @@ def test_the_notice_stands_above_both_and_is_the_same_for_either_draw(store: Sto
     assert "slow.example.org" in notice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_side_that_fails_at_once_says_so_in_neutral_words_with_the_first_of_the_other(
     store: Store, seed: int
@@ -221,6 +223,7 @@ def test_where_one_side_gave_no_answer_names_and_its_reason_come_with_the_end(st
     panels.close()
 
 
+@pytest.mark.slow
 def test_once_the_names_were_shown_there_is_no_vote_though_both_have_text(store: Store) -> None:
     # All that one side wrote is the beginning of a name, which is not shown: its reader sees no answer.
     broken = ScriptedBackend(["Sluggish XL"], chunk_chars=5, fail_after=1)
@@ -245,6 +248,7 @@ def test_a_side_that_breaks_off_shows_it_only_when_the_other_is_out_too(store: S
     assert "memory" not in repr(views)
 
 
+@pytest.mark.slow
 def test_a_stopped_side_stands_as_it_was_shown_however_far_its_model_was(store: Store) -> None:
     shown = []
     for seed in (0, 1):

@@ -174,6 +174,7 @@ def test_stop_takes_effect_at_once_and_keeps_what_is_written(by: str, scripted: 
     expect(page.locator("#chat-send")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_answer_goes_on_while_its_page_is_reloaded(scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url)
     ask(page, CASE)
@@ -188,6 +189,7 @@ def test_an_answer_goes_on_while_its_page_is_reloaded(scripted: Site, watched: W
     assert words(turn.locator(".mc-words")) == CASE
 
 
+@pytest.mark.slow
 def test_the_page_follows_an_answer_unless_its_reader_scrolls_up(scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url, viewport={"width": 1280, "height": 640})
     choose_model(page, "Broken")
@@ -209,6 +211,7 @@ def test_the_page_follows_an_answer_unless_its_reader_scrolls_up(scripted: Site,
     assert page.evaluate("scrollY") <= place
 
 
+@pytest.mark.slow
 def test_two_browsers_at_once_get_their_own_answers_and_see_no_others(scripted: Site, watched: Watched) -> None:
     address = f"http://{SHARED_HOST}:{scripted.settings.port}/"
     pages = [watched.open(address) for _ in range(2)]
@@ -265,6 +268,7 @@ def test_a_question_sent_while_the_stream_of_events_closes_is_answered(scripted:
     assert words(shows(page, "done").locator(".mc-words")) == "A red toe."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("without_csp", [False, True])
 def test_markup_in_questions_and_answers_stays_text(without_csp: bool, scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url, bypass_csp=without_csp)
@@ -330,6 +334,7 @@ def test_everything_can_be_done_with_the_keyboard(scripted: Site, watched: Watch
     assert words(shows(page, "stopped").locator(".mc-words")) == "A red toe."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_for_axe_and_nothing_beyond_the_edge(scheme: str, scripted: Site, watched: Watched) -> None:
     page = watched.open(scripted.url, color_scheme=scheme)
@@ -348,6 +353,7 @@ def test_nothing_serious_for_axe_and_nothing_beyond_the_edge(scheme: str, script
     look_at(page)
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_half_an_answer_and_continue_finishes_it(tmp_path: Path, watched: Watched) -> None:
     with scripted_site(tmp_path) as site:
         page = watched.open(site.url)

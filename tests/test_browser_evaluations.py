@@ -128,6 +128,7 @@ def read(page: Page, number: int) -> None:
     expect(page.locator("#item .mc-answer").first).to_be_visible(timeout=PATIENCE_MS)
 
 
+@pytest.mark.slow
 def test_results_are_compared_and_read_by_keyboard_on_a_desk_and_on_a_phone(signed: Site, watched: Watched) -> None:
     page = watched.open(signed.url, role="engineer")
     open_results(page)

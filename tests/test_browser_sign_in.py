@@ -115,6 +115,7 @@ def test_a_page_whose_session_ended_says_so_and_leads_to_the_sign_in(site: Site,
     expect(page.get_by_label("Password")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_an_admin_adds_changes_and_closes_an_account_and_reads_it_in_the_audit(site: Site, chromium: Browser) -> None:
     page = arrive(chromium, site.url)
     sign_in(page, "Ada")
@@ -171,6 +172,7 @@ def test_an_admin_adds_changes_and_closes_an_account_and_reads_it_in_the_audit(s
     page.context.close()
 
 
+@pytest.mark.slow
 def test_the_first_account_closes_the_machine_to_who_has_none(tmp_path: Path, watched: Watched) -> None:
     port = free_port()
     command = ["app.py", "--port", str(port), "--data-dir", str(tmp_path / "data")]
@@ -191,6 +193,7 @@ def test_the_first_account_closes_the_machine_to_who_has_none(tmp_path: Path, wa
         expect(page.locator("#signed-in")).to_contain_text("Ada admin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_for_axe_and_nothing_beyond_the_edge(scheme: str, site: Site, chromium: Browser) -> None:
     page = arrive(chromium, site.url, color_scheme=scheme)

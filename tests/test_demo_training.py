@@ -138,6 +138,7 @@ def test_senseless_numbers_are_refused_in_a_line(flag: str, value: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_file_in_the_place_of_a_folder_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = [sys.executable, "-m", "train", "demo", "--out", str(tmp_path / "file"), "--data-dir", str(tmp_path)]

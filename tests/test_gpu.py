@@ -105,6 +105,7 @@ def used_on_card(_: HfEngine) -> int:
     return int(total - free)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [gemma3_1b, llama32_3b])
 @pytest.mark.parametrize("precision", ["nf4", "bf16"])
 def test_in_small_a_model_loads_answers_and_takes_no_more_than_stated(

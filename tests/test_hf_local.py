@@ -259,6 +259,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(tmp_path: Path
     engine.close()
 
 
+@pytest.mark.slow
 def test_an_idle_model_makes_room_for_another(tmp_path: Path) -> None:
     paths = [write_chain_model(tmp_path / name, ["Hi!<|end|>"]) for name in ("one", "two", "three")]
     engine = HfEngine(threads=1, n_ctx=512, available_memory=lambda: MARGIN_BYTES + (20 << 20))
@@ -295,6 +296,7 @@ def run(loop: DecodeLoop) -> None:
         loop.step()
 
 
+@pytest.mark.slow
 def test_running_out_of_memory_ends_what_ran_and_the_next_question_is_answered(tmp_path: Path) -> None:
     path = write_chain_model(tmp_path / "chain", ["Hi!<|end|>", "abcdefga"])
     events: list[Event] = []
@@ -330,6 +332,7 @@ class _Faulty(HfModel):
         return logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "failed"), [("nan", [2]), ("raise", [1, 2])])
 @pytest.mark.parametrize("temperature", [0.0, 0.5])
 def test_a_failure_ends_the_answers_it_belongs_to_and_no_others(

@@ -90,6 +90,7 @@ def test_while_a_model_is_loaded_others_answer_and_who_waits_for_it_can_leave(
     assert answer[-1][:3] == [3, "done", "stop"]
 
 
+@pytest.mark.slow
 def test_a_model_that_was_given_up_while_it_was_loaded_is_freed(worker: _SlowWorker, tmp_path: Path) -> None:
     slow = write_chain_model(tmp_path / "slow", ["Hi!<|end|>"])
     worker.order(1, "open", slow)

@@ -177,6 +177,7 @@ def test_a_connection_that_breaks_now_and_then_is_taken_up_again(
     assert [seen.range for seen in hub.asked_for("model.safetensors")] == ["", "bytes=300000-", "bytes=600000-"]
 
 
+@pytest.mark.slow
 def test_a_connection_that_stays_broken_keeps_what_came(downloads: Downloads, hub: FakeHub, tmp_path: Path) -> None:
     hub.chunk_delay_s = 0.03
     spec = model(tmp_path / "it")

@@ -77,6 +77,7 @@ def test_both_answer_at_once_reasoning_and_solution_apart_and_are_saved(start: S
     assert all(answer.prompt and answer.total_ms is not None and answer.total_ms < 1000 for answer in answers)
 
 
+@pytest.mark.slow
 def test_the_time_it_took_is_the_models_own_not_that_of_the_paced_view(start: Start, store: Store) -> None:
     panel = start(swift=LONG).ask("ada", CASE, "", CHOICES, save_key="k")
     watched(panel)
