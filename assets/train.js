@@ -3,13 +3,14 @@
   const CHECK_AFTER_MS = 600;
   const NEWS_AFTER_MS = 2000;
   const MAX_FILE_BYTES = 5_000_000;
-  const outbox = { act: [], look: [], upload: [], chat: [], pair: [], score: [] };
+  const outbox = { act: [], look: [], upload: [], chat: [], pair: [], models: [], score: [] };
   const openness = new Map(); // what can be folded, as its reader left it
   let checking = 0;
   let asking = 0;
   let focusedId = null;
   let left = null; // the run that was shown when another one was asked for
   let looked = null; // the preview that was there last
+  let sought = ""; // the model that the Models tab is to show
   let goTo = ""; // where the page goes once it is there
 
   const one = (selector, within = document) => within.querySelector(selector);
@@ -24,12 +25,21 @@
 
   const sameText = (field) => field.value.trim() === field.dataset.default.trim();
 
+  const isNumber = (text) => text !== "" && Number.isFinite(Number(text));
+
+  // The options of a reward that are not as it has them anyway; what is no number is left for MedChat to refuse.
+  function optionsOf(row) {
+    const typed = all("[data-option]", row).map(({ value, dataset }) => ({ text: value.trim(), ...dataset }));
+    const same = (field) => field.text === "" || field.text === field.default || (field.kind === "number" && Number(field.text) === Number(field.default));
+    const read = ({ kind, text }) => (kind === "switch" ? text === "true" : kind === "number" && isNumber(text) ? Number(text) : text);
+    return Object.fromEntries(typed.filter((field) => !same(field)).map((field) => [field.option, read(field)]));
+  }
+
   function rewardsOf(box) {
     const rows = all(".mc-reward", box).filter((row) => one("[type=checkbox]", row).checked);
     return JSON.stringify(rows.map((row) => {
-      const weight = one("[type=text]", row).value.trim();
-      const number = Number(weight);
-      return { name: row.dataset.reward, weight: weight && Number.isFinite(number) ? number : weight, options: JSON.parse(row.dataset.options) };
+      const weight = one(":scope > [type=text]", row).value.trim();
+      return { name: row.dataset.reward, weight: isNumber(weight) ? Number(weight) : weight, options: optionsOf(row) };
     }));
   }
 
@@ -47,10 +57,12 @@
   const preview = () => one("#train-data-part .mc-preview");
   const shown = () => ({ place: preview()?.dataset.place ?? "", digest: preview()?.dataset.digest ?? "", shown_for: preview()?.dataset.for ?? order().data });
 
+  const machine = () => one("#train-machine")?.value ?? "this";
+
   function check() {
     clearTimeout(checking);
     checking = 0;
-    if (form()) send("act", { do: "check", order: order(), machine: one("#train-machine")?.value ?? "this", ...shown() });
+    if (form()) send("act", { do: "check", order: order(), machine: machine(), ...shown() });
   }
 
   function markChanges() {
@@ -69,7 +81,7 @@
 
   function choose(part) {
     clearTimeout(checking);
-    send("act", { do: "choose", part, order: order() });
+    send("act", { do: "choose", part, order: order(), machine: machine() });
   }
 
   function toRun() {
@@ -78,7 +90,7 @@
   }
 
   function start(button) {
-    if (button.getAttribute("aria-disabled") === "true") return one("#train-preview-button")?.focus();
+    if (button.getAttribute("aria-disabled") === "true") return (one("#train-to-models") ?? one("#train-preview-button"))?.focus();
     button.dataset.key ||= window.medchat.saveKey(); // pressed twice it becomes one run; what comes of it is a new button
     toRun();
     send("act", { do: "start", key: button.dataset.key, order: order(), ...shown() });
@@ -117,7 +129,7 @@
     return { ...values, completions: all("[data-lab=completion]", lab()).map((field) => field.value) };
   }
 
-  const laboratory = (verb, more = {}) => send("score", { do: verb, filled: filled(), ...more });
+  const laboratory = (verb, more = {}) => send("score", { do: verb, filled: filled(), ...(form() ? { order: order() } : {}), ...more });
 
   const DO = {
     "train-start": start,
@@ -135,6 +147,7 @@
     "train-unpick": () => send("act", { do: "pick", runs: [] }),
     "train-chat": ({ dataset }) => send("chat", { do: "chat", model: dataset.model }),
     "train-pair": ({ dataset }) => send("pair", { do: "pair", model: dataset.model, base: dataset.base }),
+    "train-models": ({ dataset }) => { sought = dataset.model; send("models", { do: "models" }); },
     "lab-list": () => laboratory("list"),
     "lab-add": () => laboratory("add"),
     "lab-score": () => laboratory("score"),
@@ -192,7 +205,7 @@
   function showFault() {
     all("#train-order [aria-invalid]").forEach((field) => field.removeAttribute("aria-invalid"));
     const key = one("#train-check-part .mc-fault[data-key]")?.dataset.key;
-    const field = key && one(`[data-set="${CSS.escape(key)}"]`, form());
+    const field = key && one(`[data-set="${CSS.escape(key)}"], [data-rewards="${CSS.escape(key)}"]`, form());
     if (!field) return;
     field.setAttribute("aria-invalid", "true");
     for (let box = field.closest("details"); box; box = box.parentElement.closest("details")) {
@@ -206,7 +219,17 @@
     if (one("#train-lab-scores [data-waiting]")) asking = setTimeout(() => laboratory("news"), NEWS_AFTER_MS);
   }
 
+  function seek() {
+    const search = one("#models-search");
+    if (!sought || !search?.offsetParent) return;
+    search.value = sought;
+    sought = "";
+    search.dispatchEvent(new Event("input", { bubbles: true }));
+    search.focus();
+  }
+
   new MutationObserver((records) => {
+    seek();
     const within = (selector) => records.some(({ target }) => (target.closest ? target : target.parentElement)?.closest(selector));
     if (!within("#train-page")) return;
     settle();

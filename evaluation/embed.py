@@ -101,7 +101,7 @@ class BertScore:
     ) -> None:
         if rescale and model == "minilm":
             raise InvalidInput("There is no baseline to rescale MiniLM's BERTScore with; use roberta-large.")
-        folder = _minilm_folder() if model == "minilm" else _roberta_folder(models_dir)
+        folder = _minilm_folder() if model == "minilm" else roberta_folder(models_dir)
         import torch
 
         if threads:
@@ -253,8 +253,11 @@ def _minilm_folder() -> Path:
     return get_model_path()
 
 
-def _roberta_folder(models_dir: Path | None) -> Path:
-    """Where roberta-large's files are: in the models folder, or in the cache of the Hugging Face libraries."""
+def roberta_folder(models_dir: Path | None) -> Path:
+    """Where roberta-large's files are: in the models folder, or in the cache of the Hugging Face libraries.
+
+    Raises ModelUnavailable where they are not here.
+    """
     from transformers.utils import cached_file
 
     for repo in _ROBERTA:

@@ -88,19 +88,20 @@ def studies_on(run_dir: RunDir, store: Store) -> list[str]:
     return [f"the study {record.name}" for record in store.studies() if record.run_id == run_dir.id]
 
 
-def take_in_here(run_dir: RunDir, settings: Settings) -> None:
+def take_in_here(run_dir: RunDir, settings: Settings) -> bool:
     """Takes a run of the command line in, at its end, where there is a store of this version.
 
-    The app does so for a job. Raises as take_in does.
+    The app does so for a job. False: there is no such store. Raises as take_in does.
     """
     if run_dir.job_file.exists():
-        return
+        return True
     try:
         check(settings.db_url)
     except StoreError:
-        return
+        return False
     with closing(Store(settings.db_url)) as store:
         take_in(run_dir, store, Catalogue(settings.models_dir, settings.own_models_file))
+    return True
 
 
 def models_in(run_dir: RunDir, catalogue: Catalogue) -> list[str]:

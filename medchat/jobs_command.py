@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from medchat.errors import StoreError
+from medchat.errors import InvalidInput, StoreError
 from medchat.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Arguments = argparse.Namespace
 
 POLL_S = 0.5
+ABSENT = "–"  # of a run that has no such setting, or no such value
 DESCRIPTION = "The runs that the app starts, newest first; those that wait begin while the app runs."
 
 
@@ -38,6 +39,9 @@ def add_parsers(commands: Any, common: Callable[..., argparse.ArgumentParser]) -
     delete = verb("delete", _delete, "remove a run with all its files")
     follow = verb("follow", _follow, "show the progress of a run until it ends")
     follow.add_argument("--log", action="store_true", help="show what it prints instead")
+    compare = verb("compare", _compare, "show in what the settings of runs differ, and what each came to")
+    compare.add_argument("ids", metavar="ID", nargs="+", help="two ids or more from `jobs list`")
+    compare.add_argument("--json", action="store_true", help="print a JSON object")
     for parser in (stop, resume, delete, follow):
         parser.add_argument("id", metavar="ID", help="an id from `jobs list`")
 
@@ -101,6 +105,32 @@ def _follow(args: Arguments, settings: Settings) -> None:
             print(status_words(view))
             return
         time.sleep(POLL_S)
+
+
+def _compare(args: Arguments, settings: Settings) -> None:
+    from medchat.run_comparison import compare_settings, last_values, metrics_of
+
+    if len(args.ids) < 2:
+        raise InvalidInput("Give two ids or more to compare; `jobs list` has them.")
+    jobs = jobs_here(settings)
+    run_dirs = [jobs.run_dir(run_id) for run_id in args.ids]
+    configs = compare_settings([run_dir.config() for run_dir in run_dirs])
+    of_settings = {key: [one.get(key, ABSENT) for one in configs.of_runs] for key in configs.different}
+    values = [last_values(run_dir.progress()) | metrics_of(run_dir.result()) for run_dir in run_dirs]
+    names = dict.fromkeys(name for one in values for name in one)
+    if args.json:
+        of_values = {name: [one.get(name) for one in values] for name in names}
+        print(
+            json.dumps({"runs": args.ids, "settings": of_settings, "values": of_values}, ensure_ascii=False, indent=2)
+        )
+        return
+    print("", *args.ids, sep="\t")
+    for key, row in of_settings.items():
+        print(key, *row, sep="\t")
+    if not of_settings:
+        print("Their settings are the same.")
+    for name in names:
+        print(name, *(f"{one[name]:.4g}" if name in one else ABSENT for one in values), sep="\t")
 
 
 def _progress_shower(run_dir: "RunDir") -> Callable[[], None]:

@@ -13,14 +13,25 @@ from medchat.settings import child_environment
 
 GB = 1e9
 PROBE_TIMEOUT_S = 2.0
+OLD_QUERY = "name,memory.total,memory.free"
+QUERY = f"{OLD_QUERY},compute_cap"  # which older drivers do not know
 BITS = {"nf4": "4-bit", "int8": "8-bit", "bf16": "16-bit", "fp32": "32-bit"}
 
 
+class Gpu(NamedTuple):
+    """An NVIDIA card: all of its memory in GB, and what of it is free now. capability: CUDA's, None where not told."""
+
+    name: str
+    memory_gb: float
+    free_gb: float
+    capability: float | None = None
+
+
 class Machine(NamedTuple):
-    """Memory in GB: all of the main memory, all of the largest graphics card (0 without one), and what is free now."""
+    """All of the main memory in GB, the graphics card with most memory (None without one), and what is free now."""
 
     memory_gb: float
-    gpu_memory_gb: float
+    gpu: Gpu | None
     free_gb: float
 
 
@@ -38,13 +49,9 @@ class Fit(NamedTuple):
 def this_machine() -> Machine:
     """This machine as it is now."""
     memory = psutil.virtual_memory()
-    return Machine(memory.total / GB, _gpu_memory_gb(), memory.available / GB)
-
-
-@functools.cache
-def _gpu_memory_gb() -> float:
-    """Memory of the largest NVIDIA card; 0.0 where its own tool finds none."""
-    return largest_gb(_listed_memory())
+    return Machine(
+        memory.total / GB, max(_gpus_now(), key=lambda gpu: gpu.memory_gb, default=None), memory.available / GB
+    )
 
 
 def count_gpus() -> int:
@@ -52,26 +59,49 @@ def count_gpus() -> int:
     chosen = child_environment().get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return len([card for card in chosen.split(",") if card.strip() and card.strip() != "-1"])
-    return sum(line.isdigit() for line in _listed_memory().split())
+    return len(_gpus())
+
+
+def _gpus_now() -> tuple[Gpu, ...]:
+    """The cards with what is free at this moment, or as it was at first where their tool says nothing now."""
+    known = _gpus()
+    return (gpus_in(_listed(QUERY)) or known) if known else ()
 
 
 @functools.cache
-def _listed_memory() -> str:
-    """The memory of each NVIDIA card in MiB, one a line; "" where its own tool finds none."""
+def _gpus() -> tuple[Gpu, ...]:
+    """The NVIDIA cards as they were found first; none where their own tool finds none."""
+    return gpus_in(_listed(QUERY)) or gpus_in(_listed(OLD_QUERY))
+
+
+def _listed(query: str) -> str:
+    """What nvidia-smi says of each card, one a line; "" where it is not here or does not answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
-    command = [tool, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    command = [tool, f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
-def largest_gb(listed: str) -> float:
-    """The largest of the sizes that nvidia-smi lists, in MiB, one a line; 0.0 when there is none."""
-    sizes = [int(line) for line in listed.split() if line.isascii() and line.isdigit()]
-    return max(sizes, default=0) * 1024**2 / GB
+def gpus_in(listed: str) -> tuple[Gpu, ...]:
+    """The cards that nvidia-smi lists as QUERY asks, sizes in MiB; a line of another form is no card."""
+    found = []
+    for line in listed.splitlines():
+        name, *values = (part.strip() for part in line.split(","))
+        if len(values) >= 2 and values[0].isdecimal() and values[1].isdecimal():
+            total_gb, free_gb = (int(value) * 1024**2 / GB for value in values[:2])
+            found.append(Gpu(name, total_gb, free_gb, _number("".join(values[2:]))))
+    return tuple(found)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def free_disk_gb(folder: Path) -> float:
@@ -86,21 +116,19 @@ def fit(spec: ModelSpec, machine: Machine, free_disk_gb: float) -> Fit:
         return Fit("external", f"runs at {spec.external}")
     if spec.endpoint:
         return Fit("here", f"runs at {spec.endpoint.host}")
-    on_card = spec.backend == "transformers" and machine.gpu_memory_gb > 0  # which then takes all of it
-    has_gb, has = (machine.gpu_memory_gb, "the graphics card") if on_card else (machine.memory_gb, "this machine")
+    card = machine.gpu if spec.backend == "transformers" else None  # which then takes all of it
+    has_gb, has = (card.memory_gb, "the graphics card") if card else (machine.memory_gb, "this machine")
     needs_gb = spec.memory_gb or 0.0
     needs = f"needs {size(needs_gb)}" if needs_gb else "its memory is not known"
     if needs_gb > has_gb:
         return Fit("too_large", f"{needs}, {has} has {size(has_gb)}")
     if spec.is_here:
-        return Fit(
-            "here", needs if needs_gb <= machine.free_gb or on_card else f"{needs}, {size(machine.free_gb)} free"
-        )
+        return Fit("here", needs if needs_gb <= machine.free_gb or card else f"{needs}, {size(machine.free_gb)} free")
     if (spec.download_gb or 0.0) > free_disk_gb:
         return Fit(
             "too_large", f"a download of {size(spec.download_gb or 0.0)}, the disk has {size(free_disk_gb)} left"
         )
-    if needs_gb > machine.free_gb and not on_card:
+    if needs_gb > machine.free_gb and not card:
         return Fit("tight", f"{needs}, {size(machine.free_gb)} of {size(has_gb)} are free")
     return Fit("fits", f"{needs}, {has} has {size(has_gb)}")
 

@@ -1,5 +1,6 @@
 """How a run is, and whether its process is there."""
 
+import re
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -10,6 +11,7 @@ Status = Literal["queued", "starting", "running", "stopping", "done", "failed", 
 
 LIVING = ("starting", "running", "stopping")  # there is a process
 ENDED = ("done", "failed", "stopped", "lost")
+_STAGE = re.compile(r"(\d+)-([a-z]+)(?:: (.*))?")
 START_S = 60.0  # how long a process may take to say who it is
 
 
@@ -33,6 +35,15 @@ class RunState:
     started_at: str | None = None
     ended_at: str | None = None
     turn: int = 0
+
+
+def stage_words(stage: str) -> str:
+    """A stage of training as people count them: "0-sft: loading" is "Stage 1: SFT, loading"; others as they are."""
+    found = _STAGE.fullmatch(stage)
+    if not found:
+        return stage
+    doing = f", {found[3]}" if found[3] else ""
+    return f"Stage {int(found[1]) + 1}: {found[2].upper()}{doing}"
 
 
 def now() -> str:

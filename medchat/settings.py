@@ -85,6 +85,12 @@ class Settings:
         """The runs that the app starts, each in a folder of its own."""
         return self.data_dir / "runs"
 
+    @property
+    def shared_cache_dir(self) -> Path:
+        """What is fetched once for all data folders; a folder of this one's where the home cannot be written."""
+        home = Path.home()
+        return home / ".cache" / "medchat" if os.access(home, os.W_OK) else self.data_dir / "cache"
+
     def as_environment(self) -> dict[str, str]:
         """The variables from which a process that this one starts gets the same places and limits."""
         return {

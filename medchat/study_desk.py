@@ -212,6 +212,11 @@ class StudyDesk:
         self._store.save_draft(rater, _draft_key(assignment_id), kept)
         return True
 
+    def drop_draft(self, rater: str, assignment_id: str) -> None:
+        """Forget what was entered and not saved."""
+        self._found(rater, assignment_id)
+        self._store.drop_draft(rater, _draft_key(assignment_id))
+
     # Within
 
     def _next(self, desk: _Desk) -> Step:

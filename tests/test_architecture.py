@@ -19,14 +19,15 @@ PLAIN = (
     "medchat.negation", "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine",
     "medchat.models_file", "medchat.rubrics", "medchat.rubric_files", "medchat.uploads", "medchat.masking",
     "medchat.word_diff", "medchat.yaml_lines", "medchat.processes", "medchat.run_files", "medchat.run_state",
-    "medchat.rundir", "medchat.allocation*", "medchat.study_design",
+    "medchat.rundir", "medchat.allocation*", "medchat.study_design", "medchat.run_comparison",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
 SERVICES = (
     "medchat.live", "medchat.turns", "medchat.writing", "medchat.chat", "medchat.conversation_file", "medchat.hub",
     "medchat.hub_worker", "medchat.own_models", "medchat.asked_models", "medchat.pacing", "medchat.paced_answer",
     "medchat.panel", "medchat.panel_views", "medchat.rating", "medchat.rating_form", "medchat.studies",
-    "medchat.study_*", "medchat.adjudication", "medchat.accounts", "medchat.job_files", "medchat.job_keeper", "medchat.jobs", "medchat.intake", "medchat.lineage",
+    "medchat.study_*", "medchat.adjudication", "medchat.accounts", "medchat.job_files", "medchat.job_keeper",
+    "medchat.jobs", "medchat.intake", "medchat.lineage",
 )  # fmt: skip
 ROOF = ("medchat.ui", "medchat.ui.*")
 LIBRARY = (*GROUND, *PLAIN, *STORE, *SERVICES, "medchat.backends", "medchat.backends.*")

@@ -52,6 +52,8 @@ RESULT: dict[str, Any] = {
     "stages": [
         {
             "kind": "sft", "step": 150, "final_step": 200, "notes": ["2 of 90 rows were left out."],
+            "rows": {"in_files": {"train": 1200, "validation": 0, "test": 0}, "used": {"train": 1100, "validation": 0},
+                     "seen": 800},
             "metrics": {
                 "exact_before": measured(0.1, 0.04, 0.23),
                 "exact": measured(0.5, 0.352, 0.648),
@@ -134,6 +136,7 @@ def test_base_recipe_data_ratings_and_limits_are_there() -> None:
         "LoRA of rank 16, alpha 32, dropout 0.05, on q_proj, v_proj.",
         "200 steps, the adapter of step 150 was kept",
         "Rewards: hybrid x 2.0.",
+        "Rows: 1,200 rows in the file to train on, 1,100 used, 800 seen.",
         "2 of 90 rows were left out.",
         "torch 2.13.0, trl 1.16.0; seed 7",
         "| FreedomIntelligence/medical-o1-reasoning-SFT (en) | Apache-2.0 | 1,100 |",

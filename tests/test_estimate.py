@@ -14,10 +14,13 @@ from tiny_training import stage as tiny_stage
 
 from medchat.catalogue import Catalogue
 from medchat.errors import InvalidInput
-from medchat.machine import Machine
+from medchat.grounding_fit import fitted_or_loaded
+from medchat.knowledge import load_cases, load_knowledge
+from medchat.machine import Gpu, Machine, gpus_in
 from medchat.rundir import RunDir
 from medchat.settings import ASSETS
 from train.base_facts import BaseFacts, facts_of, facts_of_config, facts_of_size
+from train.demo.dataset import N_TRAIN
 from train.estimate import (
     GPUS,
     Target,
@@ -34,10 +37,10 @@ from train.outlook import NOT_KNOWN, outlook, step_seconds, words
 from train.plan import Rows, find_data, resolve_base
 from train.recipe_schema import Lora, Recipe
 from train.recipes import load_recipe, with_overrides
-from train.row_lengths import Lengths, longest
+from train.row_lengths import LESSONS, Lengths, longest
 
 ROOT = Path(__file__).resolve().parent.parent
-HERE = Machine(memory_gb=24.0, gpu_memory_gb=0.0, free_gb=20.0)
+HERE = Machine(memory_gb=24.0, gpu=None, free_gb=20.0)
 THIS = machines(HERE)["this"]
 GEMMA_1B = {
     "model_type": "gemma3_text", "hidden_size": 1152, "intermediate_size": 6912, "num_hidden_layers": 26,
@@ -188,7 +191,7 @@ def test_what_cannot_fit_is_refused_with_changes_that_make_it_fit() -> None:
     facts, card = facts_of_config(GEMMA_27B), Target("the card", 24, 24)
     found = estimate(recipe, 0, facts, card)
     assert not found.fits
-    with pytest.raises(InvalidInput, match=r"^The stage 0-sft needs about [\d.]+ GB of memory, the card has 24 GB\."):
+    with pytest.raises(InvalidInput, match=r"^Stage 1: SFT needs about [\d.]+ GB of memory, the card has 24 GB\."):
         require_fit("0-sft", found, card)
     flags = [part.rstrip(".") for part in found.advice.split() if "=" in part]
     assert "stages.0.precision=nf4" in flags
@@ -202,12 +205,48 @@ def test_where_nothing_helps_it_says_so() -> None:
     assert found.advice == "As it is it fits on one T4 (16 GB, no bf16)."
     huge = facts_of_size(600e9)
     assert estimate(load_recipe("medgemma-27b-lora"), 0, huge, GPUS["H200"]).advice == (
-        "No setting here makes it fit: choose a smaller base."
+        "The base is not here yet: its shape is a guess from its number of parameters."
+        " No setting here makes it fit: choose a smaller base."
     )
 
 
+@pytest.mark.parametrize(
+    ("listed", "like", "free_gb"),
+    [
+        ("Tesla T4, 15360, 14923, 7.5", "T4", 15.6),
+        ("NVIDIA A100-PCIE-40GB, 40960, 40000, 8.0", "A100-40", 41.9),
+        ("NVIDIA A100 80GB PCIe, 81920, 80000, 8.0", "A100-80", 83.9),
+        ("NVIDIA H200, 143771, 143000, 9.0", "H200", 149.9),
+    ],
+)
+def test_the_gpu_of_this_machine_is_as_fast_as_the_known_one_that_it_is(listed: str, like: str, free_gb: float) -> None:
+    [gpu] = gpus_in(listed)
+    this, known = machines(Machine(24.0, gpu, 20.0))["this"], GPUS[like]
+    assert this.name == f"the GPU of this machine ({gpu.name})"
+    assert this.free_gb == pytest.approx(free_gb, abs=0.1)
+    assert this.memory_gb == gpu.memory_gb
+    same = ("is_gpu", "has_bf16", "tflops", "tflops_fp32", "bandwidth_gb_s")
+    assert [getattr(this, name) for name in same] == [getattr(known, name) for name in same]
+
+
+@pytest.mark.parametrize(
+    ("listed", "has_bf16"), [("Quadro RTX 6000, 24576, 24000, 7.5", False), ("NVIDIA L4, 23034, 22000, 8.9", True)]
+)
+def test_whether_another_gpu_has_bf16_is_told_by_its_capability(listed: str, has_bf16: bool) -> None:
+    [gpu] = gpus_in(listed)
+    this = machines(Machine(24.0, gpu, 20.0))["this"]
+    assert (this.has_bf16, this.tflops) == (has_bf16, 0)
+    stage = load_recipe("gemma3-1b-grpo").stages[0]
+    assert compute_bytes(stage, this) == (2 if has_bf16 else 4)
+
+
+def test_cards_that_are_called_like_a_known_one_are_not_taken_for_it() -> None:
+    for name in ("NVIDIA T400 4GB", "NVIDIA GH200 480GB"):
+        assert machines(Machine(24.0, Gpu(name, 4, 4, 7.5), 20.0))["this"].tflops == 0
+
+
 def test_memory_that_others_use_now_is_said() -> None:
-    busy = machines(Machine(24.0, 0.0, 1.0))["this"]
+    busy = machines(Machine(24.0, None, 1.0))["this"]
     found = estimate(load_recipe("demo-sft"), 0, demo_facts(), busy)
     assert found.fits
     assert found.advice == "Only 1 GB are free now: close other programs first."
@@ -238,6 +277,35 @@ def test_the_longest_rows_are_as_long_as_the_trainer_makes_them(tmp_path: Path) 
             whole.append(len(prompts[-1]) + len(answer))
     assert abs(found.prompt - max(map(len, prompts))) <= 24  # what the template puts around it is only about known
     assert abs(found.row - max(whole)) <= 24
+
+
+def test_the_lessons_that_are_made_later_are_those_of_the_teaching_facts_as_they_are() -> None:
+    knowledge = load_knowledge()
+    made_from = (knowledge.digest[:12], load_cases(knowledge).digest[:12])
+    stale = "the teaching facts changed: measure LESSONS again, the slow test below says the lengths"
+    assert made_from == LESSONS.made_from, stale
+    assert LESSONS.n_train == N_TRAIN
+
+
+@pytest.mark.slow
+def test_the_lessons_that_are_made_later_are_as_long_as_is_said(tmp_path: Path) -> None:
+    recipe, grounder = load_recipe("demo-sft"), fitted_or_loaded(tmp_path)
+    base = resolve_base(recipe, Catalogue(tmp_path), tmp_path)
+    data = find_data(recipe, None, tmp_path, lambda _: None)
+    assert longest(data.rows[0], base.spec, base.folder, grounder) == LESSONS.lengths
+    assert data.rows[0].n["train"] == LESSONS.n_train
+
+
+def test_the_demo_is_estimated_by_its_lessons_before_they_are_made(tmp_path: Path) -> None:
+    recipe = load_recipe("demo-sft", ["stages.0.max_steps=0", "stages.0.num_train_epochs=2"])
+    base = resolve_base(recipe, Catalogue(tmp_path), tmp_path)
+    [found] = outlook(recipe, base.spec, base.folder, LESSONS, HERE, tmp_path)
+    known = estimate(recipe, 0, demo_facts(), THIS, LESSONS.lengths)
+    assert found.estimate.total_gb == known.total_gb
+    # 2,000 rows in batches of 8, twice
+    assert found.steps == 500
+    # measured on Linux x86-64 with one thread: 1.94 to 1.99 GB
+    assert found.estimate.total_gb == pytest.approx(1.96, rel=0.3)
 
 
 # The time
@@ -313,8 +381,6 @@ def test_time_is_said_as_people_would(seconds: tuple[float, float], said: str) -
 def test_on_this_machine_the_estimate_is_within_30_percent_of_the_measured_peak(
     name: str, few: list[str], tmp_path: Path
 ) -> None:
-    from medchat.grounding_fit import fitted_or_loaded
-
     overrides = [*few, "held_out.rows=4"]
     recipe = load_recipe(name, overrides)
     data_dir, run = tmp_path / "data-dir", tmp_path / "run"

@@ -71,7 +71,7 @@ class Tab:
         self.jobs = Jobs(self.settings.runs_dir, lambda job, run_dir: None, lambda run_dir: None)
         app = SimpleNamespace(
             settings=self.settings, store=self.store, accounts=self.accounts, jobs=self.jobs,
-            catalogue=catalogue(), machine=lambda: Machine(16.0, 0.0, 8.0),
+            catalogue=catalogue(), machine=lambda: Machine(16.0, None, 8.0),
             grounding=SimpleNamespace(get=lambda _: SimpleNamespace(knowledge=knowledge())),
         )  # fmt: skip
         self.app = cast(App, app)

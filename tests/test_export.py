@@ -1,8 +1,11 @@
 """Weights and adapters into GGUF: what is refused in one line, and that what is written answers as before."""
 
 import json
-from collections.abc import Callable
+import os
+import tarfile
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,13 @@ from tiny_hf import write_adapter
 
 from medchat.backends.llamacpp import LlamaCppBackend
 from medchat.catalogue import Catalogue
-from medchat.errors import InvalidInput
+from medchat.errors import InvalidInput, MedChatError
 from medchat.models_file import row_of
 from medchat.records import Message, Request, Sampling, Text
 from medchat.rundir import RunDir
 from medchat.settings import ASSETS
 from train.__main__ import main
-from train.export import adapter_to_gguf, to_gguf
+from train.export import adapter_to_gguf, converter, to_gguf
 from train.plan import Base
 
 DEMO = ASSETS / "demo" / "demo"
@@ -174,12 +177,94 @@ def test_a_run_from_which_nothing_came_cannot_be_exported(tmp_path: Path, capsys
     )  # fmt: skip
 
 
-# With the converter, which is fetched once
+# The converter, which is fetched once
+
+
+def source_archive(folder: Path, release: str) -> Path:
+    """A source archive as that of llama-cpp-python, which builds itself with nothing but what is in it."""
+    inside = f"llama_cpp_python-{release}"
+    metadata = f"Metadata-Version: 2.1\nName: llama-cpp-python\nVersion: {release}\n"
+    backend = f'''
+import os
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    os.mkdir(os.path.join(folder, "{inside}.dist-info"))
+    with open(os.path.join(folder, "{inside}.dist-info", "METADATA"), "w") as file:
+        file.write({metadata!r})
+    return "{inside}.dist-info"
+'''
+    files = {
+        "PKG-INFO": metadata,
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n',
+        "own.py": backend,
+        "vendor/llama.cpp/convert_hf_to_gguf.py": "converts",
+        "vendor/llama.cpp/llama.cpp": "is not needed",
+    }
+    for name, text in files.items():
+        path = folder / inside / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    with tarfile.open(folder / f"{inside}.tar.gz", "w:gz") as tar:
+        tar.add(folder / inside, inside)
+    return folder
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path | None], None]:
+    """Where pip finds archives: in a folder, or on a registry that cannot be reached (None)."""
+
+    def use(folder: Path | None) -> None:
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_FIND_LINKS", str(folder or ""))
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+        monkeypatch.setenv("PIP_NO_INDEX", "1" if folder else "0")
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+
+    return use
+
+
+def test_the_converter_is_fetched_once_and_that_is_said_before(
+    registry: Callable[[Path | None], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    release = version("llama-cpp-python")
+    said: list[str] = []
+    registry(source_archive(tmp_path / "archives", release))
+    first = converter(tmp_path / "cache", said.append)
+    registry(None)
+    second = converter(tmp_path / "cache", said.append)
+    assert (first, [path.name for path in first.iterdir()]) == (second, ["convert_hf_to_gguf.py"])
+    [line] = said
+    assert line.startswith(f"Fetching the source archive of llama-cpp-python {release} from the package registry, once")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_the_registry_one_line_says_so_and_pip_is_silent(
+    registry: Callable[[Path | None], None], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    registry(None)
+    with pytest.raises(MedChatError, match=r"^The source archive of llama-cpp-python .* cannot be fetched"):
+        converter(tmp_path / "cache", lambda _: None)
+    assert capfd.readouterr() == ("", "")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_cache_that_cannot_be_made_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(MedChatError, match=r"^The source archive of llama-cpp-python .* cannot be unpacked or kept\."):
+        converter(tmp_path / "file" / "cache", lambda _: None)
+
+
+# With the converter
 
 
 @pytest.fixture(scope="module")
-def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of a home of its own, with the converter in it."""
+    home = tmp_path_factory.mktemp("home")
+    cache = home / ".cache" / "medchat"
+    converter(cache, lambda _: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        yield cache
 
 
 def greedy(path: Path, prompt: str, adapter: Path | None = None) -> str:
@@ -236,7 +321,6 @@ def test_the_command_writes_a_model_in_the_wanted_type(
     out = tmp_path / "new" / "demo.gguf"
     data_dir = tmp_path / "data"
     data_dir.mkdir()
-    (data_dir / "cache").symlink_to(cache_dir)
     arguments = ["export", str(DEMO), "--to", "gguf", "--out", str(out), "--type", "q8_0"]
     assert main([*arguments, "--data-dir", str(data_dir)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
@@ -262,7 +346,6 @@ def trained_adapter(folder: Path, **settings: Any) -> Path:
 def data_dir(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Path:
     """A data folder with a run that has ended."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "cache").symlink_to(cache_dir)
     run = RunDir(folder / "runs" / "ours")
     adapter = trained_adapter(run.path / "artifacts" / "0-sft")
     (adapter / "README.md").write_text("---\nbase_model_relation: adapter\nlibrary_name: peft\n---\n# Ours\n")

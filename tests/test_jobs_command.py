@@ -41,6 +41,38 @@ def test_the_list_says_how_each_run_is(tmp_path: Path, capsys: pytest.CaptureFix
     assert (second["id"], second["owner"], second["place"]) == (waiting, "ada", 1)
 
 
+def test_runs_are_compared_by_what_differs_and_what_they_came_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate, loss in (("one", 0.1, 2.0), ("two", 0.2, 1.25)):
+        config = {"recipe": {"name": "r", "about": name, "stages": [{"kind": "sft", "learning_rate": rate}]}}
+        with RunDir(tmp_path / "runs" / name).begin(config, 2) as writer:
+            writer.stage("0-sft", 2)
+            writer.record(1, loss=9.0)
+            writer.record(2, loss=loss, **({"eval_loss": 3.0} if name == "two" else {}))
+            exact = {"exact": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}, "nothing": {"value": None}}
+            writer.result({"stages": [{"kind": "sft", "metrics": exact if name == "two" else {}}]})
+
+    assert run(tmp_path, "compare", "one", "two") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "\tone\ttwo",
+        "recipe.stages.0.learning_rate\t0.1\t0.2",
+        "0-sft loss\t2\t1.25",
+        "0-sft eval_loss\t–\t3",
+        "0-sft exact\t–\t0.5",
+    ]
+    assert run(tmp_path, "compare", "one", "two", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["settings"] == {"recipe.stages.0.learning_rate": ["0.1", "0.2"]}
+    assert found["values"]["0-sft eval_loss"] == [None, 3.0]
+    run(tmp_path, "compare", "one", "one")
+    assert "Their settings are the same." in capsys.readouterr().out
+    assert run(tmp_path, "compare", "one") == 1
+    assert "Give two ids or more" in capsys.readouterr().err
+    assert run(tmp_path, "compare", "one", "gone") == 1
+    assert "There is no such run" in capsys.readouterr().err
+
+
 def test_a_run_is_stopped_resumed_and_removed_where_no_app_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,16 +1,17 @@
 """What fits on this machine, and how that is said."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from medchat.catalogue import Endpoint, ModelSpec
-from medchat.machine import Machine, fit, kind_of, largest_gb, size, this_machine
+from medchat.machine import Gpu, Machine, _gpus, count_gpus, fit, gpus_in, kind_of, size, this_machine
 from medchat.records import Sampling
 
-LAPTOP = Machine(memory_gb=16.0, gpu_memory_gb=0.0, free_gb=8.0)
-SERVER = Machine(memory_gb=16.0, gpu_memory_gb=80.0, free_gb=8.0)
+LAPTOP = Machine(memory_gb=16.0, gpu=None, free_gb=8.0)
+SERVER = Machine(memory_gb=16.0, gpu=Gpu("A card", 80.0, 70.0), free_gb=8.0)
 
 
 def spec(path: Path | None = Path("nowhere/model.gguf"), **fields: object) -> ModelSpec:
@@ -70,15 +71,60 @@ def test_a_size_is_said_in_its_unit(gigabytes: float, said: str) -> None:
     assert size(gigabytes) == said
 
 
-def test_the_largest_card_counts() -> None:
-    # 81,920 MiB = 85.9 GB.
-    assert largest_gb("16384\n81920\n") == pytest.approx(85.899, abs=0.001)
-    assert largest_gb("No devices were found\n") == 0.0
-    assert largest_gb("[N/A]\n") == 0.0
+def test_cards_are_read_with_their_free_memory_and_capability() -> None:
+    t4, a100 = gpus_in("Tesla T4, 15360, 14923, 7.5\nNVIDIA A100-SXM4-80GB, 81920, 1024, 8.0\n")
+    # 15,360 MiB are 16.106 GB, 14,923 MiB 15.648 GB, and 81,920 MiB 85.899 GB.
+    assert (t4.name, round(t4.memory_gb, 3), round(t4.free_gb, 3), t4.capability) == ("Tesla T4", 16.106, 15.648, 7.5)
+    assert (round(a100.memory_gb, 3), a100.capability) == (85.899, 8.0)
+    [older] = gpus_in("Tesla K80, 11441, 11000\n")  # of a driver that does not know the capability
+    assert older.capability is None
+
+
+@pytest.mark.parametrize(
+    "listed",
+    ["No devices were found\n", "NVIDIA GB10, [N/A], [N/A], 12.1\n", 'Field "compute_cap" is not a valid field', ""],
+)
+def test_what_is_no_card_is_none(listed: str) -> None:
+    assert gpus_in(listed) == ()
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The tool as a script that prints a file of this name for the query that it is given."""
+    script = tmp_path / "nvidia-smi"
+    script.write_text('#!/bin/sh\ncat "$(dirname "$0")/$1.csv"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    _gpus.cache_clear()
+    yield tmp_path
+    _gpus.cache_clear()
+
+
+def test_the_largest_card_counts_and_what_is_free_on_it_now(nvidia_smi: Path) -> None:
+    listed = nvidia_smi / "--query-gpu=name,memory.total,memory.free,compute_cap.csv"
+    listed.write_text("Tesla T4, 15360, 15000, 7.5\nNVIDIA L4, 23034, 22000, 8.9\n")
+    first = this_machine().gpu
+    listed.write_text("Tesla T4, 15360, 15000, 7.5\nNVIDIA L4, 23034, 2000, 8.9\n")
+    now = this_machine().gpu
+
+    assert first
+    assert now
+    assert (first.name, now.name) == ("NVIDIA L4", "NVIDIA L4")
+    # 22,000 and 2,000 MiB
+    assert (round(first.free_gb, 3), round(now.free_gb, 3)) == (23.069, 2.097)
+    assert count_gpus() == 2
+
+
+def test_an_older_driver_is_asked_for_what_it_knows(nvidia_smi: Path) -> None:
+    (nvidia_smi / "--query-gpu=name,memory.total,memory.free.csv").write_text("Tesla V100-SXM2-16GB, 16160, 16000\n")
+    gpu = this_machine().gpu
+    assert gpu
+    assert (gpu.name, gpu.capability) == ("Tesla V100-SXM2-16GB", None)
 
 
 def test_this_machine_has_memory_and_less_of_it_is_free() -> None:
     machine = this_machine()
 
     assert 0 < machine.free_gb <= machine.memory_gb
-    assert machine.gpu_memory_gb >= 0
+    assert machine.gpu is None or 0 <= machine.gpu.free_gb <= machine.gpu.memory_gb

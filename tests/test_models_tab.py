@@ -19,7 +19,7 @@ from medchat.catalogue import UNFINISHED, Catalogue, Endpoint, HubSource, ModelS
 from medchat.errors import DownloadFailed, InvalidInput
 from medchat.formats import FORMATS
 from medchat.hub import Download, Found
-from medchat.machine import Fit, Machine, fit, free_disk_gb
+from medchat.machine import Fit, Gpu, Machine, fit, free_disk_gb
 from medchat.records import Sampling
 from medchat.settings import Settings
 from medchat.ui import model_cards, model_form, models
@@ -29,7 +29,7 @@ from medchat.ui.model_cards import Card, card_html, list_html, progress_html
 from medchat.ui.model_form import Typed
 from medchat.ui.models_handlers import Handlers, Pace, Updates
 
-MACHINE = Machine(memory_gb=16.0, gpu_memory_gb=0.0, free_gb=8.0)
+MACHINE = Machine(memory_gb=16.0, gpu=None, free_gb=8.0)
 SPEC = ModelSpec(
     "big", "Big <b>Doctor</b>", "llamacpp", "think", Sampling(max_new_tokens=1024, temperature=0.6, top_p=0.95), 4096,
     "It reasons.", "MIT", ("Reads no images.",), path=Path("/nowhere/big.gguf"),
@@ -211,7 +211,7 @@ def test_progress_has_no_value_before_the_hub_has_told_the_size() -> None:
 
 
 def test_the_machine_is_told_in_three_numbers() -> None:
-    words = visible(model_cards.machine_html(Machine(16.0, 24.0, 8.0), 78.8, Path("/data/models")))
+    words = visible(model_cards.machine_html(Machine(16.0, Gpu("A card", 24.0, 20.0), 8.0), 78.8, Path("/data/models")))
     assert words == "Memory 16 GB Graphics memory 24 GB Free disk 78.8 GB for /data/models"
     assert "Graphics memory none" in visible(model_cards.machine_html(MACHINE, 1.0, Path("/data")))
 

@@ -1,3 +1,5 @@
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,11 +135,25 @@ def test_an_override_changes_any_key(recipe: Path) -> None:
             "stages.0.learning_rat=1",
             "--set stages.0.learning_rat: a recipe has no such key; the nearest is learning_rate",
         ),
-        ("stages.0.max_steps=many", "--set stages.0.max_steps:"),
+        ("stages.0.max_steps=many", "--set stages.0.max_steps: must be a whole number, not 'many'."),
+        ("stages.0.max_steps=3.5", "--set stages.0.max_steps: must be a whole number, not 3.5."),
+        ("stages.0.max_steps=", "--set stages.0.max_steps: must be a whole number, not nothing."),
+        ("report_to=wandb", "--set report_to: must be a list, not 'wandb'; write it as [wandb]."),
+        ("report_to=[excel]", "--set report_to.0: must be wandb or tensorboard, not 'excel'."),
+        ("title=5", '--set title: must be a text, not 5; write it as "5".'),
+        ("stages.0.gradient_checkpointing=maybe", "must be true or false, not 'maybe'."),
+        ("stages.0.lora=4", "--set stages.0.lora: must be settings by name, not 4; write it as {name: value}."),
+        ("stages.0.lora.targets=[]", "--set stages.0.lora.targets: this is empty; give one at least."),
+        ("stages.0.lora.dropout=2", "--set stages.0.lora.dropout: must be 1 or less, not 2."),
+        (
+            "stages.0.optim=adam",
+            "must be adamw_torch, adamw_torch_fused, adamw_8bit, paged_adamw_8bit or sgd, not 'adam'.",
+        ),
+        ("name=A b", "--set name: must be small letters, digits, dots and hyphens,"),
         ("stages.7.max_steps=1", "there is no stages.7"),
         ("learning_rate", "write KEY=VALUE"),
         ("stages.0.learning_rate=[", "not valid YAML"),
-        ("stages.0.learning_rate=-1", "--set stages.0.learning_rate:"),
+        ("stages.0.learning_rate=-1", "--set stages.0.learning_rate: must be more than 0, not -1."),
     ],
 )
 def test_a_wrong_override_is_named(recipe: Path, override: str, message: str) -> None:
@@ -147,13 +163,44 @@ def test_a_wrong_override_is_named(recipe: Path, override: str, message: str) ->
     assert message in str(caught.value)
 
 
+def test_a_value_of_several_types_is_told_all_of_them() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"^--set stages.0.label_smoothing: must be measured or a number, not 'high'\.$"
+    ):
+        load_recipe("demo-dpo", ["stages.0.label_smoothing=high"])
+
+
+def places_in(value: Any, place: str = "") -> Iterator[str]:
+    """The key of every setting."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in inner:
+        key = f"{place}.{name}".lstrip(".")
+        yield key
+        yield from places_in(part, key)
+
+
+@pytest.mark.parametrize("name", ["demo-grpo", "demo-dpo"])
+def test_no_wrong_value_is_told_in_words_of_a_library(name: str) -> None:
+    wrong = ("words", "-7", "3.5", "true", "[]", "[[1]]", "{a: 1}", "null", '""', "99999999999999999999999")
+    told = set()
+    for key in places_in(load_recipe(name).resolved()):
+        for value in wrong:
+            try:
+                load_recipe(name, [f"{key}={value}"])
+            except InvalidInput as error:
+                told.add(str(error))
+    assert len(told) > 300
+    theirs = re.compile(r"[Ii]nput should|a valid|[Uu]nable|pydantic|literal\[|function-")
+    assert not [line for line in told if theirs.search(line)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "at", "message"),
     [
         ("max_steps: 6", "max_step: 6", "max_step: 6", "the nearest is max_steps"),
         ("kind: sft", "kind: ppo", "kind: ppo", "a stage is one of sft, grpo, dpo, kto"),
         ("title: Tiny", "title: ''", "title", "title:"),
-        ("r: 4", "r: 0", "r: 0", "greater than or equal to 1"),
+        ("r: 4", "r: 0", "r: 0", "must be 1 or more, not 0"),
         ("answer_format: think", "answer_format: thinks", "answer_format", "there is no format 'thinks'"),
         ("seed", "seed", "", ""),
     ][:-1],
@@ -387,6 +434,46 @@ def test_where_curves_go_must_be_installed(tmp_path: Path) -> None:
             load_recipe("demo-sft", ["report_to=[wandb]"]), None, RunDir(tmp_path / "run"),
             Settings(data_dir=tmp_path), resume=False, say=print,
         )  # fmt: skip
+
+
+def test_an_estimate_needs_neither_the_base_nor_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for machine in ("T4", "H200"):
+        assert main(["run", "medgemma-27b-lora", "--estimate", machine, "--data-dir", str(tmp_path)]) == 0
+
+    t4, h200 = (part for part in capsys.readouterr().out.split("medgemma-27b-lora on ") if part)
+    assert t4.startswith("T4 (16 GB, no bf16)\nStage 1: SFT: about ")
+    assert "It does not fit: there are 16 GB." in t4
+    assert "As it is it fits on one A100 (40 GB)." in t4
+    for told in ("its shape is a guess", "models fetch medgemma-27b-text-it", "Give --data DIR."):
+        assert told in t4
+    assert "It fits." in h200
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_estimate_on_this_machine_knows_the_demo_s_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "demo-sft", "--estimate", "--data-dir", str(tmp_path)]) == 0
+
+    told = capsys.readouterr().out
+    assert re.match(r"demo-sft on .*: .* are free\nStage 1: SFT: about [\d.]+ GB of memory while learning \(", told)
+    assert "240 steps, time not known before the first steps" in told
+    assert not re.search("guess|Before it can|Its data", told)
+
+
+def test_an_estimate_uses_the_data_that_is_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows(tmp_path / "rows.jsonl", [example(n, "train") for n in range(320)])
+    command = ["run", "medgemma-27b-lora", "--estimate", "H200", "--data", str(tmp_path / "rows.jsonl")]
+    assert main([*command, "--data-dir", str(tmp_path)]) == 0
+
+    told = capsys.readouterr().out
+    assert "; 60 steps, " in told  # 320 rows, 3 times, 2 x 8 a step
+    assert "from the number of operations" in told
+
+
+def test_an_estimate_of_what_nobody_knows_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["run", "demo-sft", "--estimate", "--set", "base=nobody/knows"]
+    assert main([*command, "--data-dir", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("train: --set base: there is no model 'nobody/knows' on this machine")
 
 
 def test_the_command_says_in_one_line_what_is_to_be_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from train.rewards import (
     RewardSetup,
     check_options,
     preferences_in,
+    require_options,
     score,
     score_all,
 )
@@ -349,6 +350,15 @@ def test_the_laboratory_scores_what_needs_no_torch_and_names_the_rest(setup: Rew
         ("length", {"lest": 1}, InvalidInput, "no option 'lest'; it has least or most"),
         ("unsafe", {"least": 1}, InvalidInput, "it has none"),
         ("length", {"least": "20"}, InvalidInput, "it must be like 20"),
+        ("length", {"least": True}, InvalidInput, "it must be like 20"),
+        ("length", {"least": 300}, InvalidInput, "from 300 to 200 words"),
+        ("brevity", {"most": 0}, InvalidInput, "at most 0 words"),
+        ("differential", {"steps": 0}, InvalidInput, "0 steps"),
+        ("hybrid_pattern", {"share": 1.5}, InvalidInput, "share of the pattern is 1.5"),
+        ("hybrid_pattern", {"pattern": "({answer}"}, InvalidInput, "no regular expression"),
+        ("bertscore", {"model": "bert"}, InvalidInput, "takes the model minilm, or roberta-large"),
+        ("hybrid", {"rescale": True}, InvalidInput, "rescales only with the latter"),
+        ("judge", {"model": "x", "most_calls": 0}, InvalidInput, "may be asked 0 questions"),
     ],
 )
 def test_unknown_rewards_and_options_are_refused(
@@ -356,6 +366,34 @@ def test_unknown_rewards_and_options_are_refused(
 ) -> None:
     with pytest.raises(error, match=said):
         check_options(name, options)
+
+
+def test_every_option_is_explained_and_only_the_judges_model_must_be_given() -> None:
+    options = {(name, option.name): option for name in REWARD_NAMES for option in REWARDS[name].options}
+
+    assert all(option.about for option in options.values())
+    assert [key for key, option in options.items() if option.default == ""] == [("judge", "model")]
+    assert options["judge", "most_calls"].default == 500
+    for name in REWARD_NAMES:
+        check_options(name, REWARDS[name].defaults)
+    with pytest.raises(InvalidInput, match="'judge' needs the option 'model'"):
+        require_options("judge", {"most_calls": 3})
+
+
+def test_without_a_reference_only_rewards_that_compare_with_it_are_missing(setup: RewardSetup) -> None:
+    scores = score_all(["Gout"], [Example("Why?", None)], REWARD_NAMES, setup)
+
+    assert "there is none" in scores.missing["answer_exact"]
+    assert {"hybrid", "bleu", "key_terms"} <= scores.missing.keys()
+    assert {"format_exact", "unsafe", "wrong_facts", "differential"} <= scores.values.keys()
+    assert scores.waiting == ("preference",)
+    assert all(set(values) != {None} for name, values in scores.values.items() if name not in ("support",))
+
+
+def test_a_judge_that_is_named_waits_for_a_job(setup: RewardSetup) -> None:
+    scores = score_all(["Gout"], [CASE], ["judge"], setup, {"judge": {"model": "x"}})
+
+    assert (scores.waiting, scores.missing) == (("judge",), {})
 
 
 def test_as_many_completions_as_questions(setup: RewardSetup) -> None:

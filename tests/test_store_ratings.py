@@ -341,7 +341,7 @@ def test_the_database_itself_refuses_to_change_or_delete_what_is_only_added(
         "axis_scores VALUES ('none', 'safety', '1')",
         "step_marks VALUES ('none', 1, 1)",
         "queue_items VALUES ('i', 'ada', 'none', '', 1, 'open', NULL, '2026-01-02', '2026-01-02')",
-        "preferences VALUES ('i', 'ada', '2026', 'k', 'none', 'a', '{}', NULL, NULL, NULL, '', 0, 0, 1.0, 1, NULL, NULL)",
+        "preferences VALUES ('i', 'ada', '2026', 'k', 'none', 'a', '{}', NULL, NULL, NULL, '', 0, 0, 1, 1, NULL, NULL)",
         "sign_ins VALUES ('i', 'none', 'h', '', '2026-01-02', '2026-01-02', NULL)",
     ],
 )

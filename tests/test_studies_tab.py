@@ -107,7 +107,7 @@ class Tab:
         self.app = cast(App, SimpleNamespace(
             settings=room.settings, store=room.store, catalogue=room.catalogue, default=room.catalogue.default,
             accounts=self.accounts, jobs=room.jobs, grounding=SimpleNamespace(get=lambda timeout_s=None: None),
-            machine=lambda: Machine(64.0, 0.0, 32.0),
+            machine=lambda: Machine(64.0, None, 32.0),
         ))  # fmt: skip
         self.parts = parts()
         self.do, self.judge = Handlers(self.app, self.parts), Adjudicating(self.app, self.parts)

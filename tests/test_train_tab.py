@@ -3,6 +3,7 @@
 import html
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -32,7 +33,8 @@ from medchat.job_files import Job, JobView
 from medchat.jobs import Jobs
 from medchat.knowledge import load_knowledge
 from medchat.machine import Machine
-from medchat.run_state import RunState, now
+from medchat.models_file import Endpoint, unknown_model
+from medchat.run_state import RunState, now, stage_words
 from medchat.rundir import RunDir, RunWriter
 from medchat.settings import ROOT, Settings
 from medchat.ui import job_views, train_run_view
@@ -47,14 +49,15 @@ from medchat.ui.train_order import Order
 from medchat.ui.train_progress import Points, Progress, ProgressReader
 from train.recipe_schema import GrpoStage
 from train.recipes import load_recipe, recipe_names
-from train.rewards import REWARD_NAMES
+from train.rewards import REWARD_NAMES, REWARDS
+from train.run import STOPPED
 
 REQUEST = cast(gr.Request, SimpleNamespace(cookies={}, client=None, headers=Headers()))
 RATER = User("r1", "Ann", "rater", RIGHTS["rater"])
 ENGINEER = User("e1", "Eve", "engineer", RIGHTS["engineer"])
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(1)">\''
 PAGE = "page 1"
-CALM = Machine(64.0, 0.0, 32.0)
+CALM = Machine(64.0, None, 32.0)
 DEMO_DPO = {"recipe": "demo-dpo", "data": "ratings"}
 
 
@@ -251,6 +254,75 @@ def test_rewards_are_rows_with_their_weight_and_the_recipes_own_are_ticked(tab: 
     assert len(re.findall(r'class="mc-reward"', page)) == len(REWARD_NAMES)
 
 
+def rewards_typed(*rewards: dict[str, Any]) -> dict[str, Any]:
+    """An order of demo-grpo with these rewards, as the page sends it."""
+    return {"recipe": "demo-grpo", "typed": {"stages.1.rewards": json.dumps(rewards)}}
+
+
+def test_each_option_of_a_reward_is_a_field_with_its_meaning_and_default(tab: Tab) -> None:
+    typed = rewards_typed({"name": "length", "weight": 1, "options": {"most": 90}})["typed"]
+    page = tab.do._desk.form_html(Order("demo-grpo", typed=typed))
+    fields = re.findall(r'<(?:input type="text"|select) id="(train-r-[^"]+)" data-option="([a-z_]+)"', page)
+    assert len(fields) == sum(len(REWARDS[name].options) for name in REWARD_NAMES)
+    assert len({identity for identity, _ in fields}) == len(fields)
+    assert re.search(r'data-option="most" data-kind="number" data-default="200"[^>]* value="90"', page)
+    text = visible(page)
+    assert "Length: most words up to which it does; 0 from twice as many. Default: 200" in text
+    assert re.search(r"A model as judge: model Choose a model… MedChat Demo .*? the model of the catalogue that", text)
+    assert re.search(r"most_calls questions that it may be asked in all, .*? Default: 500", text)
+
+
+def test_an_option_that_says_the_default_is_no_change(tab: Tab, tmp_path: Path) -> None:
+    own = tab.settings.data_dir / "recipes"
+    own.mkdir()
+    rewards = [{"name": "length", "weight": 1.0, "options": {"most": 90, "least": 20}}]
+    changes = [f"stages.1.rewards={json.dumps(rewards)}"]
+    (own / "mine.yaml").write_text(json.dumps(load_recipe("demo-grpo", changes).resolved()))
+    page = tab.do._desk.form_html(Order("own: mine"))
+    default = re.search(r'data-rewards="stages.1.rewards" data-default="([^"]+)"', page)
+    assert default
+    assert json.loads(html.unescape(default[1])) == [{"name": "length", "weight": 1.0, "options": {"most": 90}}]
+
+
+def test_a_judge_without_a_model_is_refused_at_the_rewards_and_one_with_a_model_is_set(tab: Tab) -> None:
+    page = tab.act("check", rewards_typed({"name": "judge", "weight": 1, "options": {}}))["check"]
+    assert 'data-key="stages.1.rewards"' in page
+    assert "the reward 'judge' needs the option 'model'" in visible(page)
+    page = tab.act("check", rewards_typed({"name": "judge", "options": {"model": "nobody"}}))["check"]
+    assert 'data-key="stages.1.rewards"' in page
+    assert "there is no model 'nobody'" in visible(page)
+    order = rewards_typed({"name": "judge", "weight": 1, "options": {"model": "demo", "most_calls": 9}})
+    told = visible(tab.act("check", order)["check"])
+    assert '"options": {"model": "demo", "most_calls": 9}' in told
+
+
+def test_preference_is_refused_for_cases_that_nobody_rated(tab: Tab) -> None:
+    page = visible(tab.act("check", rewards_typed({"name": "preference", "weight": 1}))["check"])
+    assert "prepare ratings with `python -m train feedback --out DIR`" in page
+
+
+def test_a_judge_on_a_server_is_named_and_its_key_goes_along(tab: Tab) -> None:
+    endpoint = Endpoint("https://wise.example/v1", "m", "WISE_KEY", False)
+    spec = replace(unknown_model("openai"), id="wise", name="Wise", endpoint=endpoint)
+    tab.app.catalogue.add(spec)
+    order = rewards_typed({"name": "judge", "weight": 1, "options": {"model": "wise"}})
+    assert "The judge is asked on wise.example: cases and answers go there." in visible(
+        tab.act("check", order)["check"]
+    )
+    tab.act("start", order, key="k")
+    filled = {"question": "Why?", "completions": ["Gout"]}
+    assert "asked on wise.example" in visible(tab.lab("score", filled, order=order)["scores"])
+    tab.lab("job", filled, order=order)
+    assert [view.job.variables for view in tab.jobs.all()] == [("WISE_KEY",)] * 2
+
+
+def test_a_clone_has_the_options_of_its_rewards(tab: Tab) -> None:
+    tab.act("start", rewards_typed({"name": "length", "weight": 1, "options": {"most": 90}}), key="k")
+    [view] = tab.jobs.all()
+    page = tab.act("clone", run=view.job.id)["form"]
+    assert re.search(r'data-option="most" data-kind="number" data-default="200"[^>]* value="90"', page)
+
+
 # Checking and starting
 
 
@@ -279,8 +351,47 @@ def test_a_base_that_is_not_here_is_told_with_what_to_do(tab: Tab) -> None:
     assert "python -m medchat models fetch" in page
 
 
+def test_whether_a_base_fits_is_told_before_it_is_fetched_or_data_is_chosen(tab: Tab) -> None:
+    order = {"recipe": "medgemma-27b-lora"}
+    t4, h200 = (tab.act("check", order, machine=machine)["check"] for machine in ("T4", "H200"))
+    for page in (t4, h200):
+        words = visible(page)
+        assert "its shape is a guess from its number of parameters" in words
+        assert "fetch it with `python -m medchat models fetch medgemma-27b-text-it`" in words
+        assert "choose a prepared folder, the ratings, or upload examples" in words
+        assert "python -m train run medgemma-27b-lora" in words
+        assert re.search(r'data-do="train-models" data-model="medgemma-27b-text-it"[^>]*>Fetch the base', page)
+        assert re.search(r'id="train-start"[^>]*aria-disabled="true"', page)
+    assert "Does not fit" in t4
+    assert "Does not fit" not in h200
+    with pytest.raises(gr.Error, match="is not on this machine; fetch it"):
+        tab.act("start", order, key="k1")
+    assert tab.jobs.all() == []
+
+
+def test_a_base_that_nobody_knows_leads_to_the_models_tab_too(tab: Tab) -> None:
+    page = tab.act("check", {"recipe": "demo-sft", "base": "nobody/knows"})["check"]
+    assert "there is no model 'nobody/knows' on this machine" in visible(page)
+    assert 'data-do="train-models" data-model=""' in page
+    assert tab.do.models("{}", PAGE, REQUEST).selected == "models"
+
+
+def test_the_machine_that_was_chosen_stays_with_another_recipe(tab: Tab) -> None:
+    page = tab.act("choose", {"recipe": "demo-grpo"}, part="recipe", machine="T4")["check"]
+    assert '<option value="T4" selected>' in page
+
+
+def test_the_demo_is_estimated_by_the_length_of_its_lessons(tab: Tab) -> None:
+    page = visible(tab.act("check", {"recipe": "demo-sft"})["check"])
+    found = re.search(r"Stage 1: SFT : about ([\d.]+) GB", page)
+    assert found
+    # measured on Linux x86-64 with one thread: 1.94 to 1.99 GB
+    assert float(found[1]) == pytest.approx(1.96, rel=0.3)
+    assert "240 steps, time not known before the first steps" in page
+
+
 def test_what_cannot_fit_is_refused_with_advice(tmp_path: Path) -> None:
-    tab = Tab(tmp_path, machine=Machine(0.5, 0.0, 0.4))
+    tab = Tab(tmp_path, machine=Machine(0.5, None, 0.4))
     page = visible(tab.act("check", {"recipe": "demo-sft"})["check"])
     assert "Does not fit" in page
     with pytest.raises(gr.Error, match=r"needs about .* of memory, this machine has 500 MB"):
@@ -426,6 +537,8 @@ def test_a_prepared_folder_is_listed_looked_at_and_trained_on(tab: Tab) -> None:
     assert "Folder: prepared" in visible(tab.act("choose", order, part="base")["form"])
     assert "Stage 1: SFT: 20 train, 4 validation The first 3 rows" in visible(tab.look(order))
     assert "20 rows to train on, 4 to validate" in visible(tab.act("check", order)["check"])
+    fewer = order | {"typed": {"stages.0.train_rows": "8"}}
+    assert "8 rows of 20 in the file to train on, 4 to validate" in visible(tab.act("check", fewer)["check"])
     tab.act("start", order, key="k1")
     argv = tab.jobs.all()[0].job.argv
     assert argv[argv.index("--data") + 1] == str(folder)
@@ -610,6 +723,13 @@ def test_a_run_says_how_it_is_what_to_do_and_offers_it(state: RunState, words: s
     assert re.findall(r'data-do="train-(\w+)"', page) == buttons
 
 
+def test_a_run_says_once_how_to_go_on_with_it() -> None:
+    state = RunState("stopped", message=STOPPED.format(4, stage_words("0-sft")))
+    page = visible(train_run_view.head_html(view_of(state), Progress(), "you", None, may_begin=False))
+    assert "Stopped at step 4 of Stage 1: SFT. Resume the run to go on from where it was saved." in page
+    assert page.lower().count("resume") == 1
+
+
 def test_a_run_of_the_command_line_is_resumed_there() -> None:
     page = train_run_view.head_html(view_of(RunState("lost"), argv=()), Progress(), "x", None, may_begin=True)
     assert "begun on the command line: go on with it there" in visible(page)
@@ -628,7 +748,7 @@ def test_how_far_a_run_is_is_told_to_everybody() -> None:
     ("making the model", "making the model"),
 ])  # fmt: skip
 def test_stages_are_counted_as_people_do(stage: str, words: str) -> None:
-    assert job_views.stage_words(stage) == words
+    assert stage_words(stage) == words
 
 
 def test_metrics_stand_before_and_after_each_stage_with_their_intervals() -> None:
@@ -741,12 +861,36 @@ def test_a_page_gets_only_what_has_changed(at_work: tuple[Tab, RunWriter]) -> No
     assert "training 1.5" in visible(news["curves"])
 
 
+def test_a_run_says_how_many_rows_it_used_and_how_many_it_came_to(tab: Tab) -> None:
+    config = {"recipe": load_recipe("demo-sft").resolved(), "data": {"files": [{"file": "train.jsonl", "rows": 2000}]}}
+    rows = {"in_files": {"train": 2000, "validation": 0}, "used": {"train": 1980, "validation": 0}, "seen": 48}
+    with tab.run("A run", "queued").begin(config, 6) as writer:
+        writer.result({"kind": "training", "stages": [{"kind": "sft", "metrics": {}, "rows": rows}], "model": None})
+    facts = visible(tab.act("enter")["facts"])
+    assert "train.jsonl: 2,000 rows in it" in facts
+    assert "Rows Stage 1: SFT: 2,000 rows in the file to train on, 1,980 used, 48 seen" in facts
+
+
 def test_the_log_comes_when_something_was_printed(at_work: tuple[Tab, RunWriter]) -> None:
     tab, _ = at_work
     tab.act("enter")
     run_dir = RunDir(tab.jobs.all()[0].path)
     run_dir.log_file.write_text("loading\n")
     assert visible(tab.tick()["log"]) == "loading"
+
+
+def test_a_run_that_is_being_started_says_what_it_does(tab: Tab) -> None:
+    run_dir = tab.run("A run", "starting", started_at=now())
+    assert "its process is being started" in visible(tab.act("watch", run=run_dir.id)["head"])
+    run_dir.log_file.write_text("checking the base and the data\ndemo-sft: loading the libraries\n")
+    assert "demo-sft: loading the libraries" in visible(tab.tick()["head"])
+    os.utime(run_dir.log_file, (0, 0))  # what an earlier process said is not what it does
+    assert "its process is being started" in visible(tab.tick()["head"])
+    with run_dir.begin({}, 5) as writer:
+        run_dir.log_file.write_text("loading the model\n")
+        assert "loading the model" in visible(tab.tick()["head"])
+        writer.stage("0-sft: loading", 0)
+        assert "Stage 1: SFT, loading" in visible(tab.tick()["head"])
 
 
 def test_a_page_that_outlived_the_app_shows_its_run_again(at_work: tuple[Tab, RunWriter]) -> None:
@@ -766,6 +910,7 @@ def test_the_run_at_work_is_shown_to_somebody_new(at_work: tuple[Tab, RunWriter]
 def test_the_first_visit_is_told_what_to_do(tab: Tab) -> None:
     shown = tab.act("enter")
     assert "No model was trained here yet. Open “New run” above" in visible(shown["runs"])
+    assert f"“{load_recipe('demo-sft').title}” takes minutes" in visible(shown["runs"])
     assert shown["box"].open is True
     assert 'data-recipe="demo-sft"' in shown["form"]
 
@@ -823,7 +968,7 @@ def test_what_came_out_is_one_press_from_the_chat_and_from_its_base(tab: Tab) ->
 def test_no_handler_works_for_who_may_not_train(tmp_path: Path) -> None:
     tab = Tab(tmp_path, RATER)
     verbs = [name for name, _ in inspect.getmembers(Handlers, inspect.isfunction) if not name.startswith("_")]
-    assert set(verbs) == {"act", "look", "upload", "tick", "chat", "pair", "score"}
+    assert set(verbs) == {"act", "look", "upload", "tick", "chat", "pair", "models", "score"}
     for verb in verbs:
         n_values = len(inspect.signature(getattr(tab.do, verb)).parameters) - 1
         values = ['{"do": "start"}'] * n_values
@@ -865,8 +1010,31 @@ def test_rewards_that_need_no_model_are_there_at_once(tab: Tab) -> None:
     assert "A model as judge" in text
 
 
+def test_without_a_reference_the_rewards_that_need_one_say_so(tab: Tab) -> None:
+    text = visible(tab.lab("score", {"question": "Why?", "completions": ["<think>A.</think>Gout"]})["scores"])
+    assert "Right answer: It compares with a reference answer, and there is none." in text
+    assert re.search(r"Format, exact .*? 1 0 to 1", text)
+
+
+def test_the_laboratory_has_the_options_and_the_judge_of_the_new_runs_form(tab: Tab) -> None:
+    filled = {"question": "Why?", "completions": ["Gout is the one"]}
+    order = rewards_typed({"name": "brevity", "options": {"most": 2}}, {"name": "judge", "options": {"model": "demo"}})
+    text = visible(tab.lab("score", filled, order=order)["scores"])
+    assert re.search(r"Brevity .*? Set: most 2\. 0\.5 0 to 1", text)  # 2 of 4 words
+    assert "computed by a job: A model as judge, Clinicians' preference." in text
+    tab.lab("job", filled, order=order)
+    [view] = tab.jobs.all()
+    asked = json.loads(Path(view.job.argv[4]).read_text())
+    assert asked["example"]["answer"] is None
+    assert asked["options"] == {"brevity": {"most": 2}, "judge": {"model": "demo"}}
+    with pytest.raises(
+        gr.Error, match=r"In the form of the new run, stages\.1\.rewards\.0: the reward .*judge.* needs"
+    ):
+        tab.lab("score", filled, order=rewards_typed({"name": "judge"}))
+
+
 @pytest.mark.parametrize(("filled", "message"), [
-    ({"question": "Why?", "completions": ["Gout"]}, "give a question and its reference answer"),
+    ({"answer": "Gout", "completions": ["Gout"]}, "Give the question"),
     ({"question": "Why?", "answer": "Gout", "completions": [" "]}, "Paste a completion"),
     ({"question": "x" * 20_001}, "too long"),
     ({"answer_format": "none"}, "Reload the page"),
@@ -897,7 +1065,7 @@ def test_the_other_rewards_are_computed_by_a_job(tab: Tab) -> None:
     assert (asked["completions"], asked["example"]["answer"]) == (["Gout"], "Gout")
     assert 'data-waiting="true"' in tab.lab("news", filled)["scores"]
     run_dir = RunDir(view.path)
-    run_dir.result_file.write_text(json.dumps({"values": {"bertscore": [0.5]}, "waiting": [], "missing": {}}))
+    run_dir.result_file.write_text(json.dumps({"values": {"bertscore": [0.5]}, "missing": {}, "options": {}}))
     run_dir.set_state(replace(run_dir.state(), status="done"))
     assert re.search(r"BERTScore .*? 0.5 -1 to 1", visible(tab.lab("news", filled)["scores"]))
     assert tab.jobs.all() == []  # nobody looks at it any more

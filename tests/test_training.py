@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from judged_answers import Judges
+from pydantic import TypeAdapter
 from safetensors.torch import load_file
 from tiny_hf import write_random_model
 from tiny_training import (
@@ -29,6 +31,10 @@ from medchat.errors import InvalidInput, MedChatError, ModelUnavailable
 from medchat.formats import render
 from medchat.models_file import unknown_model
 from medchat.rundir import RunDir
+from train.__main__ import main
+from train.feedback import collect, write
+from train.recipe_schema import Stage
+from train.row_counts import seen_rows, seen_words
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +69,9 @@ def cut_after(folder: Path, step: int, target: Path) -> Path:
     shutil.copytree(folder, target)
     (stage_folder,) = (target / "stages").iterdir()
     (stage_folder / "done.json").unlink()
+    run_dir = RunDir(target)
+    run_dir.result_file.unlink()
+    run_dir.set_state(replace(run_dir.state(), status="lost"))
     for later in stage_folder.glob("checkpoint-*"):
         if int(later.name.rpartition("-")[2]) > step:
             shutil.rmtree(later)
@@ -88,6 +97,18 @@ def test_a_run_leaves_an_adapter_with_its_tokenizer_and_says_what_it_used(traine
     assert [file["rows"] for file in config["data"]["files"] if file["file"] == "train.jsonl"] == [20]
     assert len(config["data"]["files"][0]["sha256"]) == 64
     assert RunDir(trained).state().status == "done"
+
+
+def test_it_says_how_many_rows_there_were_were_used_and_were_seen(trained: Path) -> None:
+    result = json.loads((trained / "result.json").read_text())
+    [only] = result["stages"]
+
+    assert only["rows"]["in_files"] == {"train": 20, "validation": 4, "test": 0}
+    assert only["rows"]["used"] == {"train": 20, "validation": 4}
+    assert only["rows"]["seen"] == 12  # 6 steps of 2
+    assert result["model"]["description"] == "tiny-llama after SFT on 12 of 20 rows, by the recipe sft."
+    card = (trained / "artifacts" / "0-sft" / "README.md").read_text()
+    assert "Rows: 20 rows in the file to train on, 20 used, 12 seen; 4 to validate, 4 used." in card
 
 
 def test_progress_has_a_line_a_step_and_one_an_evaluation(trained: Path) -> None:
@@ -121,6 +142,20 @@ def test_a_run_is_resumed_with_the_same_settings_only(trained: Path, base: Path,
         run_recipe(recipe, trained, resume=True, overrides=["seed=5"])
 
 
+def test_a_run_that_is_done_is_left_as_it_is(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in trained.rglob("*") if path.is_file()}
+    arguments = ["run", str(trained.parent / "sft.yaml"), "--run-dir", str(trained), "--resume"]
+
+    assert main([*arguments, "--data-dir", str(trained.parent / "data-dir")]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == ["The run in sft is done already; nothing was trained.", str(trained)]
+    assert "so the model is not in the list: run `python -m medchat db upgrade`" in said[-3]
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in trained.rglob("*") if path.is_file()}
+    assert after == before
+    assert not (trained.parent / "data-dir" / "medchat.db").exists()
+
+
 def test_a_model_that_was_trained_here_is_trained_further(
     trained: Path, base: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +177,46 @@ def test_a_model_that_was_trained_here_is_trained_further(
     before, after = adapter(trained / "artifacts" / "0-sft"), adapter(tmp_path / "run" / "artifacts" / "0-dpo")
     for name, weights in before.items():
         assert after[name] == [pytest.approx(row, abs=1e-6) for row in weights]
+
+
+GROUPED = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_generations": 4}
+OWN = {"reward": "brevity", "completions": "own", "samples": 4}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "used", "steps", "seen"),
+    [
+        ("sft", {"per_device_train_batch_size": 8}, 2000, 6, 48),
+        # 5 batches an epoch, the last of 2 rows: 2 epochs and 1 batch
+        ("dpo", {"per_device_train_batch_size": 4}, 18, 11, 40),
+        # 2 x 4 completions a step in groups of 4 are 2 questions; the 7th fills no round: 3 steps an epoch
+        ("grpo", GROUPED, 7, 4, 8),
+        # the same, each round learnt from twice: 1 question a step, 6 steps an epoch
+        ("grpo", {**GROUPED, "num_iterations": 2}, 7, 4, 4),
+        # 4 answers of its own to each row, 4 a step
+        ("sft", {"per_device_train_batch_size": 4, "reward_weighted": OWN}, 10, 3, 3),
+    ],
+)
+def test_rows_seen_are_those_of_the_steps_that_were_taken(
+    kind: str, settings: dict[str, Any], used: int, steps: int, seen: int
+) -> None:
+    one: Stage = TypeAdapter(Stage).validate_python(stage(kind, **settings))
+    assert seen_rows(one, used, steps) == seen
+
+
+@pytest.mark.parametrize(
+    ("used", "seen", "words"),
+    [
+        (2000, 48, "48 of 2,000 rows"),
+        (2000, 2000, "2,000 rows"),
+        (1500, 1500, "1,500 of 2,000 rows"),
+        (1500, 4500, "1,500 of 2,000 rows, each 3.0 times"),
+        (2000, 3000, "2,000 rows, each 1.5 times"),
+        (20, 48, "20 of 2,000 rows, each 2.4 times"),
+    ],
+)
+def test_rows_that_were_not_reached_are_not_said_to_be_trained_on(used: int, seen: int, words: str) -> None:
+    assert seen_words({"in_files": {"train": 2000}, "used": {"train": used}, "seen": seen}) == words
 
 
 # What is learnt
@@ -203,6 +278,8 @@ def test_long_rows_are_left_out_and_counted_and_none_is_cut(base: Path, tmp_path
     assert result["stages"][0]["notes"] == [line]
     assert line in said
     assert RunDir(tmp_path / "run").state().message == line
+    # 2 steps of 2; 4 of the 10 rows are not among those that are used
+    assert (result["stages"][0]["rows"]["used"]["train"], result["stages"][0]["rows"]["seen"]) == (6, 4)
 
 
 def test_when_all_rows_are_too_long_it_says_what_to_raise(base: Path, data: Path, tmp_path: Path) -> None:
@@ -288,6 +365,7 @@ def test_fp16_on_the_cpu_becomes_fp32_and_says_so(base: Path, data: Path, tmp_pa
     assert (used["weights"], used["compute"], used["attention"]) == ("fp32", "fp32", "sdpa")
 
 
+@pytest.mark.slow
 def test_rows_weigh_as_much_as_their_reward(base: Path, data: Path, tmp_path: Path) -> None:
     def losses(name: str, **weighting: Any) -> list[float]:
         one = stage("sft", max_steps=2, eval_steps=0, reward_weighted=weighting)
@@ -314,6 +392,19 @@ def test_own_completions_are_sampled_and_weighed(base: Path, data: Path, tmp_pat
 # Stop and resume
 
 
+def require_same_end(kind: str, resumed: Path, whole: Path) -> None:
+    """To the bit, but for GRPO: losses and rewards within 1e-4, as sampling is not promised to be the same."""
+    rows, expected = progress(resumed), progress(whole)
+    if kind != "grpo":
+        assert rows == expected
+        assert adapter(resumed / "artifacts" / f"0-{kind}") == adapter(whole / "artifacts" / f"0-{kind}")
+        return
+    assert [row["step"] for row in rows] == [row["step"] for row in expected]
+    for row, other in zip(rows, expected, strict=True):
+        for name in ("loss", "reward", "eval_reward"):
+            assert row.get(name, 0.0) == pytest.approx(other.get(name, 0.0), rel=1e-4, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     "kind", ["sft", "dpo", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("kto", "grpo"))]
 )
@@ -330,17 +421,10 @@ def test_a_resumed_run_has_the_losses_of_one_that_was_not_interrupted(
 
     assert result
     assert result["final_step"] == 6
-    rows, expected = progress(killed), progress(tmp_path / "whole")
-    if kind == "grpo":  # sampling is not promised to be the same to the bit
-        assert [row["step"] for row in rows] == [row["step"] for row in expected]
-        for row, other in zip(rows, expected, strict=True):
-            for name in ("loss", "reward", "eval_reward"):
-                assert row.get(name, 0.0) == pytest.approx(other.get(name, 0.0), rel=1e-4, abs=1e-6)
-    else:
-        assert rows == expected
-        assert adapter(killed / "artifacts" / f"0-{kind}") == adapter(tmp_path / "whole" / "artifacts" / f"0-{kind}")
+    require_same_end(kind, killed, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_stop_saves_first_and_the_rest_comes_out_the_same(base: Path, data: Path, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "r.yaml", base, data, [stage("sft")])
     assert run_recipe(recipe, tmp_path / "whole", data_dir=tmp_path)
@@ -354,8 +438,7 @@ def test_a_stop_saves_first_and_the_rest_comes_out_the_same(base: Path, data: Pa
     assert run_recipe(recipe, tmp_path / "run", said=Asking(), data_dir=tmp_path) is None
     stopped = RunDir(tmp_path / "run").state()
     steps = [row["step"] for row in progress(tmp_path / "run")]
-    assert (stopped.status, stopped.message) == ("stopped", "Stopped at step 5 of the stage 0-sft; resume the run to go"
-                                                 " on from there.")  # fmt: skip
+    assert (stopped.status, stopped.message) == ("stopped", "Stopped at step 5 of Stage 1: SFT.")
     assert max(steps) == 5  # the step after the one that was said
     assert run_recipe(recipe, tmp_path / "run", resume=True, data_dir=tmp_path)
 
@@ -494,6 +577,28 @@ def test_noisy_pairs_use_the_measured_disagreement(base: Path, tmp_path: Path) -
     assert second["stages"][0]["notes"] == ["The raters disagree on 0.25 of the pairs; 0.25 of them count as wrong."]
 
 
+@pytest.mark.parametrize("file", ["", "dpo.jsonl"])
+def test_ratings_are_shown_before_they_are_trained_on(base: Path, tmp_path: Path, file: str) -> None:
+    judges = Judges(tmp_path)
+    for number in range(4):
+        judges.vote("ada", "a", "Gout.", "Flu.", f"Question {number}?")
+    judges.vote("ada", "tie", "Gout.", "Flu.", "Question 5?")
+    write(collect(judges.store, {}), tmp_path / "ratings")
+    judges.store.close()
+    recipe = write_recipe(tmp_path / "r.yaml", base, tmp_path / "ratings" / file,
+                          [stage("dpo", max_steps=1, eval_steps=0)])  # fmt: skip
+    said: list[str] = []
+
+    assert run_recipe(recipe, tmp_path / "run", said=said)
+
+    shown = next(number for number, line in enumerate(said) if "dpo.jsonl: 4 train, 0 validation" in line)
+    lines = said[shown].splitlines()
+    assert "left out of dpo.jsonl: 1 the votes are even" in lines
+    assert sum(line.startswith("example ") for line in lines) == 3
+    assert any(line.startswith("agreement of the votes") for line in lines)
+    assert not [line for line in said[:shown] if "loading" in line]
+
+
 def command(recipe: Path, folder: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "train", "run", str(recipe), "--run-dir", str(folder), "--threads", "1",
             "--data-dir", str(folder.parent / "home"), *more]  # fmt: skip
@@ -517,8 +622,11 @@ def test_a_full_disk_is_one_line(base: Path, data: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_killed_trainer_is_resumed_to_the_same_end(base: Path, data: Path, tmp_path: Path) -> None:
-    recipe = write_recipe(tmp_path / "r.yaml", base, data, [stage("sft", max_steps=400, save_steps=7, eval_steps=0)])
+@pytest.mark.parametrize(("kind", "steps"), [("sft", 400), ("dpo", 100), ("grpo", 60)])
+def test_a_killed_trainer_is_resumed_to_the_same_end(
+    base: Path, data: Path, tmp_path: Path, kind: str, steps: int
+) -> None:
+    recipe = write_recipe(tmp_path / "r.yaml", base, data, [stage(kind, max_steps=steps, save_steps=7, eval_steps=0)])
     assert subprocess.run(command(recipe, tmp_path / "whole"), cwd=ROOT, check=False, timeout=150).returncode == 0
     process = subprocess.Popen(command(recipe, tmp_path / "run"), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -533,5 +641,4 @@ def test_a_killed_trainer_is_resumed_to_the_same_end(base: Path, data: Path, tmp
 
     assert done.returncode == 0
     assert RunDir(tmp_path / "run").state().status == "done"
-    assert progress(tmp_path / "run") == progress(tmp_path / "whole")
-    assert adapter(tmp_path / "run" / "artifacts" / "0-sft") == adapter(tmp_path / "whole" / "artifacts" / "0-sft")
+    require_same_end(kind, tmp_path / "run", tmp_path / "whole")

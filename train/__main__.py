@@ -56,7 +56,7 @@ def _demo(args: argparse.Namespace) -> int:
     recipe = Recipe(**{name: value for name, value in given.items() if value is not None})
     run_dir = args.run_dir or settings.data_dir / "runs" / "demo"
     suites = ASSETS / "suites" if args.out == BUNDLED else args.out / "suites"
-    cache_dir = settings.data_dir / "cache"
+    cache_dir = settings.shared_cache_dir
     build(args.out, suites, run_dir, cache_dir, recipe, settings.threads, lambda line: print(line, flush=True))
     return 0
 

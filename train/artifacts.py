@@ -17,6 +17,7 @@ from train.cards import model_card
 from train.data_facts import data_facts
 from train.plan import Base, Data
 from train.recipe_schema import Recipe
+from train.row_counts import seen_words
 
 ADAPTER_GGUF = "adapter.gguf"
 MERGED_GGUF = "merged.gguf"
@@ -45,15 +46,14 @@ def finish_run(
     """
     adapter = run_dir.path / result["stages"][-1]["adapter"]
     runnable = served(base, adapter, cache_dir, say)
-    kinds = ", then ".join(stage["kind"].upper() for stage in result["stages"])
-    rows = result["stages"][-1]["rows"].get("train", 0)
+    learnt = ", then ".join(f"{stage['kind'].upper()} on {seen_words(stage['rows'])}" for stage in result["stages"])
     made_on = datetime.now().strftime("%d %b %Y %H:%M")
     spec = replace(
         runnable,
         id=model_id(run_dir.id, recipe.name),
         name=f"{_without_training(base.spec)} + {recipe.name}, {made_on}"[:NAME_CHARS],
         base=base.spec.name,
-        description=f"{base.spec.name} after {kinds} by the recipe {recipe.name}, on {rows:,} rows.",
+        description=f"{base.spec.name} after {learnt}, by the recipe {recipe.name}.",
         limits=(LIMIT.format(recipe.name), *(limit for limit in base.spec.limits if not limit.startswith(LIMIT[:13]))),
         download_gb=None,
         gated=False,
@@ -88,7 +88,7 @@ def served(base: Base, adapter: Path, cache_dir: Path, say: Callable[[str], None
     if spec.backend != "llamacpp":
         return replace(spec, adapter=adapter, adapter_hub=None)
     try:
-        return _for_llamacpp(spec, base, adapter, cache_dir)
+        return _for_llamacpp(spec, base, adapter, cache_dir, say)
     except MedChatError as error:
         say(f"transformers will run the model, not llama.cpp: {error}")
         return replace(
@@ -97,7 +97,7 @@ def served(base: Base, adapter: Path, cache_dir: Path, say: Callable[[str], None
         )  # fmt: skip
 
 
-def _for_llamacpp(spec: ModelSpec, base: Base, adapter: Path, cache_dir: Path) -> ModelSpec:
+def _for_llamacpp(spec: ModelSpec, base: Base, adapter: Path, cache_dir: Path, say: Callable[[str], None]) -> ModelSpec:
     """The same with the adapter as GGUF, or, where GGUF has no form for it, with the whole model merged.
 
     It was compared with what was trained. Raises MedChatError when it cannot be made, or says something else.
@@ -109,7 +109,7 @@ def _for_llamacpp(spec: ModelSpec, base: Base, adapter: Path, cache_dir: Path) -
     before = original(spec, base.folder, adapter)
     if not why_not_plain(adapter):
         target = adapter / ADAPTER_GGUF
-        adapter_to_gguf(adapter, base.folder, target, cache_dir)
+        adapter_to_gguf(adapter, base.folder, target, cache_dir, say)
         check_gguf(before, spec.path, SERVED_AS, target)
         return replace(spec, adapter=target, adapter_hub=None)
     from train.merge import merge
@@ -117,7 +117,7 @@ def _for_llamacpp(spec: ModelSpec, base: Base, adapter: Path, cache_dir: Path) -
     merged = adapter / "merged"
     merge(base.folder, adapter, merged)
     target = adapter / MERGED_GGUF
-    to_gguf(merged, target, SERVED_AS, cache_dir)
+    to_gguf(merged, target, SERVED_AS, cache_dir, say)
     check_gguf(before, target, SERVED_AS)
     return replace(spec, path=target, hub=None, safetensors=merged, adapter=None, adapter_hub=None)
 

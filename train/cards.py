@@ -12,6 +12,7 @@ from medchat import __version__
 from medchat.lineage import BEFORE, ON_TRAINING
 from medchat.models_file import ModelSpec
 from train.data_facts import hub_names
+from train.row_counts import counts_words
 
 TAGS = ("medical", "reasoning", "lora", "medchat")
 LICENCES = {  # of the catalogue: their names in the front matter of the Hub
@@ -186,6 +187,8 @@ def _training(config: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[
             f"- **{number}-{stage['kind']}**: {done['final_step']} steps, the adapter of step {done['step']} was kept;"
             f" {settings}."
         )
+        if rows := done.get("rows"):
+            yield f"  Rows: {counts_words(rows)}."
         if rewards := stage.get("rewards"):
             listed = ", ".join(f"{reward['name']} x {reward['weight']}" for reward in rewards)
             yield f"  Rewards: {listed}."
@@ -204,9 +207,9 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
     if not sources:
         yield "What it was trained on was not recorded."
         return
-    yield "| source | licence | rows |\n|---|---|---|"
+    yield "| source | licence | rows in the files |\n|---|---|---|"
     yield from (f"| {_cell(row['name'])} | {_cell(row['licence'])} | {row['rows']:,} |" for row in sources)
-    yield "\n| file | rows | SHA-256 |\n|---|---|---|"
+    yield "\n| file | rows in it | SHA-256 |\n|---|---|---|"
     yield from (f"| {_cell(row['file'])} | {row['rows']:,} | `{row['sha256']}` |" for row in files)
     if data.get("ratings"):
         disagreement = data.get("disagreement")

@@ -45,7 +45,8 @@ def train_dpo(job: StageJob, resume: bool) -> Fitted:
         eval_dataset=Dataset.from_list(pairs["validation"]) if pairs["validation"] else None,
         processing_class=job.encoder.tokenizer,
     )
-    return fit(trainer, job, steps, resume=resume, notes=(*notes, *said))
+    used = {split: len(its) for split, its in pairs.items()}
+    return fit(trainer, job, steps, used, resume=resume, notes=(*notes, *said))
 
 
 def train_kto(job: StageJob, resume: bool) -> Fitted:
@@ -69,7 +70,8 @@ def train_kto(job: StageJob, resume: bool) -> Fitted:
         eval_dataset=Dataset.from_list(rows["validation"]) if rows["validation"] else None,
         processing_class=job.encoder.tokenizer,
     )
-    return fit(trainer, job, steps, resume=resume, notes=notes)
+    used = {split: len(its) for split, its in rows.items()}
+    return fit(trainer, job, steps, used, resume=resume, notes=notes)
 
 
 def _rows(

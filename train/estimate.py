@@ -6,12 +6,14 @@ of a process that has only begun.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from medchat.errors import InvalidInput
-from medchat.machine import Machine, size
+from medchat.machine import Gpu, Machine, size
+from medchat.run_state import stage_words
 from train.base_facts import BaseFacts
 from train.recipe_schema import GrpoStage, Recipe, SftStage, Stage, generated_at_once
 from train.row_lengths import Lengths
@@ -31,6 +33,8 @@ BYTES = {"fp32": 4.0, "bf16": 2.0, "fp16": 2.0, "int8": 1.0}
 NF4_BLOCK, NF4_BLOCKS_TOGETHER = 64, 256  # weights that share a scale of 4 bytes; scales that are quantised together
 OPTIMISER_BYTES = {"adamw_torch": 8, "adamw_torch_fused": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2, "sgd": 0}
 LEAST_GAIN = 0.99  # a change that leaves more than this of the memory is not worth making
+BF16_FROM = 8.0  # CUDA's capability of Ampere, the first GPUs that compute in bf16
+GUESSED = "The base is not here yet: its shape is a guess from its number of parameters."
 ADAPTER_COPIES = 3  # the weights in fp32, their gradients, and the copy from which training begins
 
 
@@ -61,11 +65,17 @@ GPUS: Mapping[str, Target] = {
 
 def machines(here: Machine) -> dict[str, Target]:
     """This machine, "this", and the GPUs by their names."""
-    if here.gpu_memory_gb:
-        this = Target("the GPU of this machine", here.gpu_memory_gb, here.gpu_memory_gb)
-    else:
-        this = Target("this machine", here.memory_gb, here.free_gb, is_gpu=False)
+    this = _target_of(here.gpu) if here.gpu else Target("this machine", here.memory_gb, here.free_gb, is_gpu=False)
     return {"this": this, **GPUS}
+
+
+def _target_of(gpu: Gpu) -> Target:
+    """The card as it is now, as fast as the known one that it is; nobody knows the speed of another."""
+    its = [card for name, card in GPUS.items() if re.search(rf"\b{name.partition('-')[0]}\b", gpu.name)]
+    same = min(its, key=lambda card: abs(card.memory_gb - gpu.memory_gb), default=Target("", 0, 0))
+    has_bf16 = same.has_bf16 if gpu.capability is None else gpu.capability >= BF16_FROM
+    name = f"the GPU of this machine ({gpu.name})"
+    return replace(same, name=name, memory_gb=gpu.memory_gb, free_gb=gpu.free_gb, has_bf16=has_bf16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +99,19 @@ def estimate(recipe: Recipe, number: int, facts: BaseFacts, target: Target, leng
     parts, moment = _peak(recipe, number, facts, target, lengths)
     total_gb = sum(parts.values())
     fits = total_gb <= target.memory_gb
+    advice = [] if facts.known else [GUESSED]
     if not fits:
-        advice = _advice(recipe, number, facts, target, lengths)
+        advice.append(_advice(recipe, number, facts, target, lengths))
     elif total_gb > target.free_gb:
-        advice = f"Only {size(target.free_gb)} are free now: close other programs first."
-    elif not facts.known:
-        advice = "The base is not here yet: its shape is a guess from its number of parameters."
-    else:
-        advice = ""
-    return Estimate(parts, total_gb, moment, fits, advice)
+        advice.append(f"Only {size(target.free_gb)} are free now: close other programs first.")
+    return Estimate(parts, total_gb, moment, fits, " ".join(advice))
 
 
 def require_fit(name: str, its: Estimate, target: Target) -> None:
     """Raise InvalidInput with advice when the stage of this name cannot fit."""
     if not its.fits:
         raise InvalidInput(
-            f"The stage {name} needs about {size(its.total_gb)} of memory, {target.name} has"
+            f"{stage_words(name)} needs about {size(its.total_gb)} of memory, {target.name} has"
             f" {size(target.memory_gb)}. {its.advice}"
         )
 

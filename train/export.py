@@ -1,8 +1,8 @@
 """Trained weights into the form in which they are served: GGUF, by llama.cpp's own converter.
 
-The converter is not part of llama-cpp-python's wheel, only of its source archive; the archive of the installed
-version is fetched once into a cache, so that converter and runtime always match. An adapter is carried over only
-where GGUF says exactly the same; any other is to be merged into its base first.
+The converter is not part of llama-cpp-python's wheel, only of its source archive; that of the installed version is
+fetched once into a cache that all data folders share, so that converter and runtime always match. An adapter is
+carried over only where GGUF says exactly the same; any other is to be merged into its base first.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,16 @@ from medchat.settings import child_environment
 
 ADAPTER_CONFIG = "adapter_config.json"
 K_BLOCK = 256  # weights that the K types pack together
+ANSWER_S = 15  # how long the package registry may take to answer
+FETCH_S = 900  # and to send the archive
+FETCHING = (
+    "Fetching the source archive of llama-cpp-python {} from the package registry, once: llama.cpp's converter is in"
+    " it, which writes GGUF. A trained model that cannot be converted is run by transformers."
+)
+NOT_FETCHED = (
+    "The source archive of llama-cpp-python {} cannot be fetched from the package registry; converting to GGUF needs"
+    " it once."
+)
 DIRECT = ("f32", "f16", "bf16", "q8_0")  # types that the converter writes itself
 # Settings of PEFT that llama.cpp's form of a LoRA has no place for; the converter keeps silent about some of them.
 NOT_PLAIN = {
@@ -39,6 +49,8 @@ NOT_PLAIN = {
     "lora_bias": "biases (lora_bias)",
     "alora_invocation_tokens": "invocation tokens (aLoRA)",
 }
+
+Say = Callable[[str], None]
 
 # Runs a converter with the byte-level pre-tokenizer for a tokenizer that it has never seen: ours.
 _WRAPPER = """
@@ -58,55 +70,60 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def converter(cache_dir: Path) -> Path:
-    """Folder of the llama.cpp sources that hold the converter, fetched on the first call.
+def converter(cache_dir: Path, say: Say) -> Path:
+    """Folder of the llama.cpp sources that hold the converter, fetched on the first call, which is said before.
 
-    Raises MedChatError when the source archive cannot be had.
+    Raises MedChatError when the source archive cannot be had, or kept.
     """
     release = version("llama-cpp-python")
     folder = cache_dir / f"llama.cpp-{release}"
     if folder.exists():
         return folder
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_dir) as temporary:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--no-binary",
-            ":all:",
-            "--dest",
-            temporary,
-            f"llama-cpp-python=={release}",
-        ]
-        if subprocess.run(command, check=False).returncode:
-            raise MedChatError(
-                f"The source archive of llama-cpp-python {release} cannot be fetched; converting to GGUF needs it once."
-            )
-        archive = next(Path(temporary).glob("*.tar.gz"))
-        with tarfile.open(archive) as tar:
-            inside = f"llama_cpp_python-{release}/vendor/llama.cpp/"
-            wanted = [m for m in tar.getmembers() if m.name.startswith(inside) and m.name.endswith((".py", ".txt"))]
-            tar.extractall(temporary, wanted, filter="data")
-        shutil.move(Path(temporary) / inside, folder)
+    say(FETCHING.format(release))
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_dir) as temporary:
+            archive = _source_archive(release, Path(temporary))
+            with tarfile.open(archive) as tar:
+                inside = f"llama_cpp_python-{release}/vendor/llama.cpp/"
+                wanted = [m for m in tar.getmembers() if m.name.startswith(inside) and m.name.endswith((".py", ".txt"))]
+                tar.extractall(temporary, wanted, filter="data")
+            shutil.move(Path(temporary) / inside, folder)
+    except (OSError, tarfile.TarError) as error:
+        raise MedChatError(f"The source archive of llama-cpp-python {release} cannot be unpacked or kept.") from error
     return folder
 
 
-def to_gguf(model_dir: Path, out: Path, kind: str, cache_dir: Path) -> None:
+def _source_archive(release: str, folder: Path) -> Path:
+    """The archive, put there by pip, which looks into its own cache too. Raises MedChatError."""
+    command = [
+        sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "0", "--timeout",
+        str(ANSWER_S), "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", str(folder),
+        f"llama-cpp-python=={release}",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL, timeout=FETCH_S)
+    except subprocess.TimeoutExpired as error:
+        raise MedChatError(NOT_FETCHED.format(release)) from error
+    archive = next(folder.glob("*.tar.gz"), None)
+    if done.returncode or archive is None:
+        raise MedChatError(NOT_FETCHED.format(release))
+    return archive
+
+
+def to_gguf(model_dir: Path, out: Path, kind: str, cache_dir: Path, say: Say = print) -> None:
     """Write a transformers model folder as GGUF; kind is f32, f16, bf16 or q8_0.
 
-    Raises MedChatError when the folder is none, and with the converter's last line when it fails.
+    cache_dir: where the converter is kept. say: gets a line when it is to be fetched first. Raises MedChatError when
+    the folder is none, and with the converter's last line when it fails.
     """
     _require_model(model_dir)
     if not any(_weights(model_dir)):
         raise InvalidInput(f"The folder {model_dir.name!r} holds no weights; its download may not be complete.")
-    _convert("convert_hf_to_gguf.py", model_dir, out, kind, cache_dir)
+    _convert("convert_hf_to_gguf.py", model_dir, out, kind, cache_dir, say)
 
 
-def adapter_to_gguf(adapter_dir: Path, base_dir: Path, out: Path, cache_dir: Path) -> None:
+def adapter_to_gguf(adapter_dir: Path, base_dir: Path, out: Path, cache_dir: Path, say: Say = print) -> None:
     """Write a PEFT LoRA folder as a GGUF adapter (f32) for the GGUF of its base, whose folder base_dir is.
 
     Raises MedChatError when it is no LoRA, not a plain one, or one for another base, and with the converter's last
@@ -115,23 +132,23 @@ def adapter_to_gguf(adapter_dir: Path, base_dir: Path, out: Path, cache_dir: Pat
     _require_plain(adapter_dir)
     _require_model(base_dir)
     _require_base(adapter_dir, base_dir)
-    _convert("convert_lora_to_gguf.py", adapter_dir, out, "f32", cache_dir, "--base", str(base_dir))
+    _convert("convert_lora_to_gguf.py", adapter_dir, out, "f32", cache_dir, say, "--base", str(base_dir))
 
 
-def quantised(model_dir: Path, out: Path, kind: str, cache_dir: Path) -> str:
+def quantised(model_dir: Path, out: Path, kind: str, cache_dir: Path, say: Say = print) -> str:
     """Write a transformers model folder as GGUF of this kind, also of those that llama.cpp makes of f16: q4_k_m.
 
     Returns a line that says which types the matrices really got: llama.cpp takes another one for rows that do not
     fit its blocks of 256. Raises MedChatError as to_gguf does.
     """
     if kind in DIRECT:
-        to_gguf(model_dir, out, kind, cache_dir)
+        to_gguf(model_dir, out, kind, cache_dir, say)
         return types_line(out)
     from train.fidelity import run_llamacpp
 
     plain = out.with_name(f"{out.name}.f16")
     try:
-        to_gguf(model_dir, plain, "f16", cache_dir)
+        to_gguf(model_dir, plain, "f16", cache_dir, say)
         if run_llamacpp("quantise", str(plain), str(out), kind):
             out.unlink(missing_ok=True)
             raise MedChatError(f"llama.cpp cannot write {model_dir.name} as {kind}; choose another type.")
@@ -156,11 +173,11 @@ def is_adapter(folder: Path) -> bool:
     return (folder / ADAPTER_CONFIG).is_file()
 
 
-def _convert(script: str, folder: Path, out: Path, kind: str, cache_dir: Path, *more: str) -> None:
+def _convert(script: str, folder: Path, out: Path, kind: str, cache_dir: Path, say: Say, *more: str) -> None:
     """Run a converter; the file appears under its name when it is whole."""
     if out.is_dir():
         raise InvalidInput(f"{out.name!r} is a folder; give the GGUF file to be written.")
-    root = converter(cache_dir)
+    root = converter(cache_dir, say)
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(out.name + ".part")
     arguments = [str(folder), "--outfile", str(unfinished), "--outtype", kind, *more]

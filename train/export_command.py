@@ -71,7 +71,7 @@ def export(args: argparse.Namespace) -> int:
     elif args.to == "merged":
         print(_to_merged(args, trained))
     else:
-        print(_to_gguf(args, trained, settings.data_dir / "cache"))
+        print(_to_gguf(args, trained, settings.shared_cache_dir))
     return 0
 
 
@@ -82,7 +82,7 @@ def _export_folder(args: argparse.Namespace, settings: Settings) -> int:
     if args.to != "gguf" or args.out is None:
         raise InvalidInput(f"{args.source!r} is no run; of a folder only --to gguf with --out FILE can be made.")
     folder, out = Path(args.source).resolve(), args.out.resolve()
-    cache_dir = settings.data_dir / "cache"
+    cache_dir = settings.shared_cache_dir
     if is_adapter(folder):
         if args.base is None or args.type:
             raise InvalidInput("This is an adapter: give its base with --base, and no --type (it is written in f32).")

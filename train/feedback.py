@@ -32,6 +32,7 @@ from train.feedback_rows import (
     taught,
 )
 from train.feedback_votes import Gathered, agreements, gather, pair_ratings, vote_disagreement
+from train.plan import each_row
 from train.verdicts import axis_values
 
 FILES = ("sft", "grpo", "dpo", "kto", "steps")
@@ -147,6 +148,15 @@ def preview(feedback: Feedback) -> Preview:
     )
 
 
+def preview_of(folder: Path, report: dict[str, Any]) -> Preview:
+    """The same of rows that were written there. Raises InvalidInput when their report is damaged."""
+    try:
+        rows = tuple(row for _, row in each_row("dpo", folder / "dpo.jsonl"))
+        return preview(Feedback((), (), rows, (), (), report))
+    except (KeyError, TypeError) as error:
+        raise InvalidInput("report.json of this folder is damaged; take the ratings as they are now.") from error
+
+
 def write(feedback: Feedback, folder: Path) -> None:
     """sft, grpo, dpo, kto and steps as .jsonl, and report.json; files of the same names give way to them.
 
@@ -233,4 +243,4 @@ def _notes(split: Mapping[str, str], disagree: Disagreement, raters: Mapping[str
     return notes
 
 
-__all__ = ["FILES", "Feedback", "FeedbackSettings", "Preview", "collect", "preview", "write"]
+__all__ = ["FILES", "Feedback", "FeedbackSettings", "Preview", "collect", "preview", "preview_of", "write"]

@@ -1,7 +1,7 @@
 """One stage from its beginning, or its last checkpoint, to the adapter that comes out of it."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from train.modeling import Hardware, Precision, put_back
 from train.plan import Base, Data, Rows
 from train.recipe_schema import Recipe, Stage
 from train.rewards import RewardSetup
+from train.row_counts import row_counts
 
 FULL_WORDS = ("No space left", "File too large", "Disk quota exceeded", "PytorchStreamWriter", "inline_container")
 EMPTY = "All {} rows of {} are longer than the limit of {} tokens; raise {}, or shorten them."
@@ -63,7 +64,7 @@ class StageJob:
 class Fitted:
     """What came of a stage: the step that was reached, the checkpoint that is kept and why.
 
-    stopped: it was asked to, and can be resumed. notes: lines for people.
+    stopped: it was asked to, and can be resumed. notes: lines for people. rows: row_counts of the stage.
     """
 
     final_step: int
@@ -73,6 +74,7 @@ class Fitted:
     stopped: bool
     best: float | None
     notes: tuple[str, ...]
+    rows: dict[str, Any]
     peak_memory_gb: float
     peak_gpu_memory_gb: float | None
 
@@ -134,11 +136,13 @@ def settings_of(job: StageJob, steps: int, has_validation: bool) -> dict[str, An
     }
 
 
-def fit(trainer: Any, job: StageJob, steps: int, *, resume: bool, notes: tuple[str, ...]) -> Fitted:
+def fit(
+    trainer: Any, job: StageJob, steps: int, used: Mapping[str, int], *, resume: bool, notes: tuple[str, ...]
+) -> Fitted:
     """Train to the end, or until somebody asks it to stop; a resumed stage goes on from its last whole checkpoint.
 
-    Raises MedChatError: when the disk is full, the memory is exhausted, the loss is no number, or all checkpoints
-    are damaged.
+    used: how many rows of each split the trainer has. Raises MedChatError: when the disk is full, the memory is
+    exhausted, the loss is no number, or all checkpoints are damaged.
     """
     put_back(job.model, job.weights)
     callback = RunCallback(job.stage, job.folder, job.writer, job.precision.compute, job.say)
@@ -170,6 +174,7 @@ def fit(trainer: Any, job: StageJob, steps: int, *, resume: bool, notes: tuple[s
         stopped=callback.stopped,
         best=best.value if best else None,
         notes=notes,
+        rows=row_counts(job.stage, job.rows.n, used, state.global_step, job.machine.processes),
         peak_memory_gb=peak_memory_gb(),
         peak_gpu_memory_gb=peak_gpu_memory_gb(),
     )

@@ -111,7 +111,8 @@ def train_grpo(job: StageJob, resume: bool) -> Fitted:
         eval_dataset=Dataset.from_list(rows[:1]) if has_validation else None,
         processing_class=job.encoder.tokenizer,
     )
-    return fit(trainer, job, steps, resume=resume, notes=notes)
+    used = {"train": len(examples), "validation": len(_questions(job, stage, "validation")[0])}
+    return fit(trainer, job, steps, used, resume=resume, notes=notes)
 
 
 def _questions(

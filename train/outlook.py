@@ -11,6 +11,7 @@ from medchat.errors import MedChatError
 from medchat.grounding import Grounder
 from medchat.job_files import run_dirs_in
 from medchat.machine import Machine, size
+from medchat.run_state import stage_words
 from medchat.rundir import RunDir
 from train.base_facts import BaseFacts, facts_of
 from train.estimate import (
@@ -26,9 +27,9 @@ from train.estimate import (
 )
 from train.plan import Data, planned_steps
 from train.recipe_schema import GrpoStage, Recipe, Stage, completions_a_step, generated_at_once
-from train.row_lengths import Lengths, longest
+from train.row_lengths import Lengths, MadeLater, longest
 
-NOT_KNOWN = "not known before the first steps"
+NOT_KNOWN = "time not known before the first steps"
 FROM_RUNS = "as fast as earlier runs of this recipe here"
 FROM_OPERATIONS = "from the number of operations"
 EFFICIENCY = (0.5, 0.15)  # of a GPU's peak, in training: well and badly used
@@ -60,7 +61,7 @@ def outlook(
     recipe: Recipe,
     spec: ModelSpec,
     folder: Path | None,
-    data: Data | None,
+    data: Data | MadeLater | None,
     here: Machine,
     runs_dir: Path,
     *,
@@ -69,15 +70,14 @@ def outlook(
 ) -> list[StageOutlook]:
     """What to expect of each stage.
 
-    folder: of the base's weights, None where they are not here. machine: one of estimate.machines(). runs_dir: where
-    earlier runs are looked for. Raises InvalidInput when the size of the base is not known.
+    folder: of the base's weights, None where they are not here. data: None where nothing is known of it. machine: one
+    of estimate.machines(). runs_dir: where earlier runs are looked for. Raises InvalidInput when the size of the base
+    is not known.
     """
     facts, target = facts_of(spec, folder), machines(here)[machine]
     found = []
     for number, stage in enumerate(recipe.stages):
-        rows = data.rows[number] if data else None
-        lengths = longest(rows, spec, folder, grounder) if rows and folder else None
-        n_rows = rows.n["train"] if rows else 0
+        n_rows, lengths = _rows_of(data, number, spec, folder, grounder)
         if stage.train_rows:
             n_rows = min(n_rows, stage.train_rows)
         steps = planned_steps(stage, n_rows) if n_rows or stage.max_steps else None
@@ -93,6 +93,18 @@ def outlook(
     return found
 
 
+def _rows_of(
+    data: Data | MadeLater | None, number: int, spec: ModelSpec, folder: Path | None, grounder: Grounder | None
+) -> tuple[int, Lengths | None]:
+    """How many rows a stage trains on, 0 where nobody knows, and how long they are, None where the limits hold."""
+    if data is None:
+        return 0, None
+    if isinstance(data, MadeLater):
+        return data.n_train, data.lengths if spec.demo else None
+    rows = data.rows[number]
+    return rows.n["train"], longest(rows, spec, folder, grounder) if folder else None
+
+
 def require_room(
     recipe: Recipe, spec: ModelSpec, folder: Path, data: Data, here: Machine, say: Callable[[str], None]
 ) -> None:
@@ -101,7 +113,7 @@ def require_room(
     for number, stage in enumerate(recipe.stages):
         its = estimate(recipe, number, facts, target, longest(data.rows[number], spec, folder))
         require_fit(f"{number}-{stage.kind}", its, target)
-        say(f"{number}-{stage.kind}: about {size(its.total_gb)} of memory. {its.advice}".rstrip())
+        say(f"{stage_words(f'{number}-{stage.kind}')}: about {size(its.total_gb)} of memory. {its.advice}".rstrip())
 
 
 def step_seconds(runs_dir: Path, recipe: Recipe, number: int, base_id: str) -> tuple[float, float] | None:

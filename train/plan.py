@@ -12,6 +12,7 @@ from medchat.catalogue import Catalogue, ModelSpec, is_complete
 from medchat.errors import InvalidInput, NotFound
 from medchat.models_file import UNFINISHED, HubSource, hub_path, unknown_model
 from medchat.records import Example, question_id
+from medchat.run_files import json_of
 from train.recipe_schema import Recipe, Stage
 from train.recipes import RecipeFault
 
@@ -33,6 +34,20 @@ class Base:
     spec: ModelSpec
     name: str
     folder: Path
+    adapter: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The base that a recipe names, here or not. spec: with the prompt and the format of the recipe.
+
+    folder: of its weights, None where they have to be fetched first; lacking: what to do then, "" where they are here.
+    adapter: as of Base.
+    """
+
+    spec: ModelSpec
+    folder: Path | None
+    lacking: str = ""
     adapter: Path | None = None
 
 
@@ -62,6 +77,16 @@ class Data:
 
 def resolve_base(recipe: Recipe, catalogue: Catalogue, models_dir: Path) -> Base:
     """Where the recipe's base is, by a catalogue id, a Hub name or a folder. Raises RecipeFault when it is not here."""
+    found = wanted_base(recipe, catalogue, models_dir)
+    if found.folder is None:
+        raise RecipeFault(("base",), found.lacking)
+    spec = found.spec
+    hub = spec.hub.repo if spec.hub else spec.base if spec.safetensors is None else ""
+    return Base(spec, hub or found.folder.name, found.folder, found.adapter)
+
+
+def wanted_base(recipe: Recipe, catalogue: Catalogue, models_dir: Path) -> Wanted:
+    """What is known of the recipe's base. Raises RecipeFault where nothing is, and where it cannot be trained."""
     name = recipe.base
     spec = catalogue.get(name) or _of_hub(name, catalogue, models_dir) or _of_folder(name)
     if spec is None:
@@ -76,15 +101,14 @@ def resolve_base(recipe: Recipe, catalogue: Catalogue, models_dir: Path) -> Base
             ("base",), f"{name!r} {where}, and training needs weights of transformers{_trainable(spec, catalogue)}"
         )
     folder = spec.safetensors or spec.path
-    if folder is None or not is_complete(folder):
-        half = " in part" if folder is not None and (folder / UNFINISHED).exists() else ""
-        raise RecipeFault(
-            ("base",),
-            f"{name!r} is not on this machine{' but' + half if half else ''}; fetch it with `python -m medchat models"
-            f" fetch {spec.id}`, or set another base",
-        )
-    hub = spec.hub.repo if spec.hub else spec.base if spec.safetensors is None else ""
-    return Base(_with_prompt(spec, recipe), hub or folder.name, folder, _adapter_of(spec))
+    if folder is not None and is_complete(folder):
+        return Wanted(_with_prompt(spec, recipe), folder, adapter=_adapter_of(spec))
+    half = " but in part" if folder is not None and (folder / UNFINISHED).exists() else ""
+    lacking = (
+        f"{name!r} is not on this machine{half}; fetch it with `python -m medchat models fetch {spec.id}`, or set"
+        " another base"
+    )
+    return Wanted(_with_prompt(spec, recipe), None, lacking)
 
 
 def _of_hub(name: str, catalogue: Catalogue, models_dir: Path) -> ModelSpec | None:
@@ -281,6 +305,13 @@ def _judged(kind: str, line: str, where: str) -> dict[str, Any]:
 
 
 def _report_of(source: Path) -> dict[str, Any]:
+    """report.json of the folder; of a file the report beside it, where that names the file's SHA-256."""
+    if source.is_file():
+        beside = source.with_name("report.json")
+        found = json_of(beside.read_bytes()) if beside.is_file() else None
+        if isinstance(found, dict) and isinstance(hashes := found.get("sha256"), dict):
+            return found if _sha256(source) in hashes.values() else {}
+        return {}
     file = source / "report.json"
     try:
         report = json.loads(file.read_bytes()) if file.is_file() else {}

@@ -1,7 +1,8 @@
 """Recipes: YAML files of assets/recipes or one's own, with what --set changes in them."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from medchat.formats import FORMATS
 from medchat.settings import ASSETS
 from medchat.yaml_lines import Place, line_of, read_yaml
 from train.recipe_schema import STAGE_CLASSES, STAGE_KINDS, GrpoStage, Recipe, SftStage, Stage, generated_at_once
-from train.rewards import check_options
+from train.recipe_words import said_of
+from train.rewards import check_options, require_options
 
 __all__ = ["RECIPES", "Recipe", "Stage", "load_recipe", "recipe_names", "with_overrides"]
 
+MOST_OFFERED = 64  # the largest group that is proposed
 RECIPES = ASSETS / "recipes"
-_PLAIN = {"extra_forbidden": "a recipe has no such key", "missing": "this is missing"}  # instead of pydantic's words
 
 
 class RecipeFault(InvalidInput):
@@ -169,23 +171,22 @@ def _validated(values: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = tuple(_without_kind(first["loc"]))
-        message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Value error, ").removesuffix(".")
+        errors = error.errors()
+        first = errors[0]
+        place = _place_in_recipe(first["loc"])
+        message = said_of([other for other in errors if _place_in_recipe(other["loc"]) == place])
         if first["type"] == "extra_forbidden":
             message += _near(place, first["loc"])
         if first["type"].startswith("union_tag"):
             place, message = (*place, "kind"), f"a stage is one of {', '.join(STAGE_KINDS)}"
-        raise RecipeFault(place, message[:1].lower() + message[1:]) from error
+        raise RecipeFault(place, message) from error
 
 
-def _without_kind(place: Iterable[str | int]) -> Iterator[str | int]:
-    """The place without the stage's kind, which pydantic puts behind its number."""
-    before: str | int = ""
-    for part in place:
-        if not (isinstance(before, int) and part in STAGE_KINDS):
-            yield part
-        before = part
+def _place_in_recipe(place: Sequence[str | int]) -> Place:
+    """The place without what pydantic adds: the stage's kind behind its number, and which of several types it tried."""
+    parts = (part for before, part in zip(("", *place), place, strict=False)
+             if not (isinstance(before, int) and part in STAGE_KINDS))  # fmt: skip
+    return tuple(itertools.takewhile(lambda part: isinstance(part, int) or "[" not in part, parts))
 
 
 def _near(place: Place, loc: Sequence[str | int]) -> str:
@@ -212,7 +213,7 @@ def _check(recipe: Recipe) -> None:
         raise RecipeFault(("prompt_with_context",), "needs a prompt for questions without context")
     for number, stage in enumerate(recipe.stages):
         for field, message in _stage_faults(recipe, number, stage):
-            raise RecipeFault(("stages", number, field), message)
+            raise RecipeFault(("stages", number, *_place_of(field)), message)
 
 
 def _stage_faults(recipe: Recipe, number: int, stage: Stage) -> Iterator[tuple[str, str]]:
@@ -243,20 +244,22 @@ def _grpo_faults(stage: GrpoStage) -> Iterator[tuple[str, str]]:
     made, group = generated_at_once(stage), stage.num_generations
     if made % group:
         batches = made // stage.per_device_train_batch_size
-        fitting = [n for n in range(2, made + 1) if made % n == 0]
+        fitting = [str(n) for n in range(2, min(made, MOST_OFFERED) + 1) if made % n == 0]
+        change = f"make it {one_of(fitting)}, or change the batch" if fitting else "change the batch"
         yield (
             "num_generations",
             f"{made} answers are written at once ({stage.per_device_train_batch_size} x {batches}), which cannot be"
-            f" parted into groups of {group}; make it {one_of([str(n) for n in fitting])}, or change the batch",
+            f" parted into groups of {group}; {change}",
         )
-    for reward in stage.rewards:
-        yield from (("rewards", message) for message in _reward_faults(reward.name, reward.options))
+    for i, reward in enumerate(stage.rewards):
+        yield from ((f"rewards.{i}", message) for message in _reward_faults(reward.name, reward.options))
 
 
 def _reward_faults(name: str, options: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with a reward of the recipe."""
     try:
         check_options(name, options)
+        require_options(name, options)
     except MedChatError as error:
         message = str(error).removesuffix(".")
         yield message[:1].lower() + message[1:]

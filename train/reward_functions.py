@@ -23,6 +23,7 @@ from medchat.knowledge import Knowledge
 from medchat.prompts import case_text
 from medchat.rating_form import steps_of
 from medchat.records import Example
+from train import reward_options as options
 
 TAG_CREDIT = 0.125
 RIGHT, NEAR, NOTHING, WRONG = 2.0, 0.5, 0.0, -0.5  # of answer_approximate
@@ -35,7 +36,6 @@ _WEIGHS = re.compile(
     r"possib\w+|excluded?|distinguish\w*|instead of)\b",
     re.IGNORECASE,
 )
-_PLACE = "{answer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +201,12 @@ embedding_similarity = _named("embedding_similarity")
 
 def bertscore(batch: Batch, model: str = "minilm", rescale: bool = False) -> Values:
     """BERTScore F1 of the solution. model: minilm or roberta-large; rescale: with the baseline of roberta-large."""
+    options.check_bertscore(model, rescale)
     names = {
         ("minilm", False): "bertscore_f1",
         ("roberta-large", False): "bertscore_f1_roberta",
         ("roberta-large", True): "bertscore_f1_roberta_rescaled",
     }
-    if (model, rescale) not in names:
-        raise InvalidInput("BERTScore takes the model minilm, or roberta-large, and rescales only with the latter.")
     return batch.metric(names[model, rescale])
 
 
@@ -218,13 +217,12 @@ def hybrid(batch: Batch, model: str = "minilm", rescale: bool = False) -> Values
     return [one if one == 1.0 or one is None else other for one, other in zip(right, similar, strict=True)]
 
 
-def hybrid_pattern(batch: Batch, pattern: str = rf"(?<!\w){_PLACE}(?!\w)", share: float = 0.5) -> Values:
+def hybrid_pattern(batch: Batch, pattern: str = rf"(?<!\w){options.PLACE}(?!\w)", share: float = 0.5) -> Values:
     """share x (1 where the solution matches the pattern, else 0) + (1 - share) x embedding similarity.
 
     pattern: a regular expression in any letter case, in which {answer} stands for the reference or an accepted form.
     """
-    if not 0 <= share <= 1:
-        raise InvalidInput(f"The share of the pattern is {share}; it goes from 0 to 1.")
+    options.check_pattern(pattern, share)
     similar = batch.metric("embedding_similarity")
     return [
         None if value is None else share * _matches(pattern, example, answer.solution) + (1 - share) * value
@@ -234,10 +232,7 @@ def hybrid_pattern(batch: Batch, pattern: str = rf"(?<!\w){_PLACE}(?!\w)", share
 
 def _matches(pattern: str, example: Example, solution: str) -> float:
     forms = "|".join(re.escape(text.strip()) for text in references_of(example))
-    try:
-        return float(bool(re.search(pattern.replace(_PLACE, f"(?:{forms})"), solution, re.IGNORECASE)))
-    except re.error as error:
-        raise InvalidInput(f"The pattern of the reward is no regular expression: {error.msg}.") from error
+    return float(bool(re.search(pattern.replace(options.PLACE, f"(?:{forms})"), solution, re.IGNORECASE)))
 
 
 # Length
@@ -245,18 +240,14 @@ def _matches(pattern: str, example: Example, solution: str) -> float:
 
 def length(batch: Batch, least: int = 20, most: int = 200) -> Values:
     """1.0 for an answer of least to most words, reasoning included; it falls to 0 at no word, and at 2 x most."""
-    if not 0 < least <= most:
-        raise InvalidInput(
-            f"An answer cannot have from {least} to {most} words; least is 1 or more, most not below it."
-        )
+    options.check_length(least, most)
     counts = [len(f"{answer.reasoning} {answer.solution}".split()) for answer in batch.answers]
     return [min(1.0, n / least, max(0.0, 2 - n / most)) for n in counts]
 
 
 def brevity(batch: Batch, most: int = 60) -> Values:
     """1.0 for a solution of up to `most` words, most / words for a longer one; 0.0 for none."""
-    if most < 1:
-        raise InvalidInput(f"A solution cannot have at most {most} words; give 1 or more.")
+    options.check_brevity(most)
     return [min(1.0, most / n) if n else 0.0 for n in batch.metric("answer_words")]
 
 
@@ -317,8 +308,7 @@ def differential(batch: Batch, steps: int = 3) -> Values:
     Such a step has a word that weighs ("less likely", "rules out") and names a medical term that neither the case nor
     an earlier step of this kind has. 0.0 without reasoning.
     """
-    if steps < 1:
-        raise InvalidInput(f"The differential cannot have {steps} steps; give 1 or more.")
+    options.check_differential(steps)
     vocabulary = vocabulary_of(batch.setup.knowledge)
     values: Values = []
     for example, answer in zip(batch.examples, batch.answers, strict=True):
@@ -336,7 +326,7 @@ def differential(batch: Batch, steps: int = 3) -> Values:
 # A judge, and clinicians
 
 
-def judged(batch: Batch, model: str = "", most_calls: int = 0) -> Values:
+def judged(batch: Batch, model: str = "", most_calls: int = options.MOST_CALLS) -> Values:
     """Points that a judge finds met of the positive points, from -1 to 1; None where it gives no verdict.
 
     By the criteria of the question (meta.criteria), or else: the same conclusion as the reference, reasons that carry
@@ -376,7 +366,10 @@ def preference(batch: Batch) -> Values:
     """
     judged_answers = batch.setup.preferences
     if judged_answers is None:
-        raise InvalidInput("The reward 'preference' needs ratings: give the folder that `feedback` wrote as --data.")
+        raise InvalidInput(
+            "The reward 'preference' needs ratings: prepare them with `python -m train feedback --out DIR`"
+            " and give --data DIR."
+        )
     similar = metrics(["embedding_similarity"], batch.setup.tools)["embedding_similarity"]
     return [
         _liked(judged_answers.get(example.question_id, ()), _whole(answer), similar)

@@ -13,16 +13,19 @@ from medchat.errors import InvalidInput, MedChatError, NotFound, one_of
 from medchat.records import Example, question_id
 from train import reward_functions as functions
 from train.reward_functions import Batch, Preferred, RewardSetup, batch_of
+from train.reward_options import CHECKS, RewardOption, options_of
 
-__all__ = ["REWARDS", "REWARD_NAMES", "Preferred", "RewardInfo", "RewardSetup", "Scores", "check_options",
-           "preferences_in", "score", "score_all"]  # fmt: skip
+__all__ = ["REWARDS", "REWARD_NAMES", "Preferred", "RewardInfo", "RewardOption", "RewardSetup", "Scores",
+           "check_options", "preferences_in", "require_options", "score", "score_all"]  # fmt: skip
+
+NO_REFERENCE = "It compares with a reference answer, and there is none."
 
 
 @dataclass(frozen=True, slots=True)
 class RewardInfo:
     """A reward as it is shown and found. low, high: between which its values are. torch: its function loads it.
 
-    options: their names, with the values that hold where a recipe gives none.
+    needs_reference: it scores nothing without a reference answer.
     """
 
     name: str
@@ -32,12 +35,22 @@ class RewardInfo:
     high: float
     function: Callable[..., Values]
     torch: bool = False
+    needs_reference: bool = False
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Name -> default."""
+    def defaults(self) -> dict[str, Any]:
+        """Name of each option -> the value that holds where a recipe gives none, "" where it must give one."""
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
+
+    @property
+    def options(self) -> tuple[RewardOption, ...]:
+        """The same, as they are shown."""
+        return options_of(self.name, self.defaults)
+
+    def loads_model(self, options: Mapping[str, Any]) -> bool:
+        """Whether to score with these options takes a model."""
+        return self.torch or any(default == "" and options.get(name) for name, default in self.defaults.items())
 
 
 _TABLE = (
@@ -46,23 +59,26 @@ _TABLE = (
     RewardInfo("format_approximate", "Format, a tag at a time", "0.125 for each tag that stands there once, -0.125 for "
                "each that does not.", -0.5, 0.5, functions.format_approximate),
     RewardInfo("answer_exact", "Right answer", "1 where the solution is right: the option, the value within its "
-               "tolerance, or the reference or an accepted form of it.", 0, 1, functions.answer_exact),
+               "tolerance, or the reference or an accepted form of it.", 0, 1, functions.answer_exact,
+               needs_reference=True),
     RewardInfo("answer_approximate", "Right or nearly right answer", "2 right; 0.5 where the reference or half of its "
-               "key terms are said; 0 without a solution; -0.5 wrong.", -0.5, 2, functions.answer_approximate),
+               "key terms are said; 0 without a solution; -0.5 wrong.", -0.5, 2, functions.answer_approximate,
+               needs_reference=True),
     RewardInfo("key_terms", "Key terms", "F1 of the medical terms of solution and reference, each in its sense: \"no "
-               "fever\" is not \"fever\".", 0, 1, functions.key_terms),
+               "fever\" is not \"fever\".", 0, 1, functions.key_terms, needs_reference=True),
     RewardInfo("sequence_similarity", "Sequence similarity", "Share of the characters that solution and reference have "
-               "in the same order.", 0, 1, functions.sequence_similarity),
-    RewardInfo("bleu", "BLEU", "Sentence BLEU of solution and reference.", 0, 1, functions.bleu),
+               "in the same order.", 0, 1, functions.sequence_similarity, needs_reference=True),
+    RewardInfo("bleu", "BLEU", "Sentence BLEU of solution and reference.", 0, 1, functions.bleu, needs_reference=True),
     RewardInfo("embedding_similarity", "Embedding similarity", "Cosine of the MiniLM vectors of solution and "
                "reference.",
-               -1, 1, functions.embedding_similarity, torch=True),
+               -1, 1, functions.embedding_similarity, torch=True, needs_reference=True),
     RewardInfo("bertscore", "BERTScore", "BERTScore F1 of solution and reference; with MiniLM where no other model is "
-               "named.", -1, 1, functions.bertscore, torch=True),
+               "named.", -1, 1, functions.bertscore, torch=True, needs_reference=True),
     RewardInfo("hybrid", "Hybrid: exact or BERTScore", "1 for a right solution, else its BERTScore.",
-               -1, 1, functions.hybrid, torch=True),
+               -1, 1, functions.hybrid, torch=True, needs_reference=True),
     RewardInfo("hybrid_pattern", "Hybrid: pattern and embedding", "Half for a solution that matches a pattern with the "
-               "reference in it, half the cosine of the MiniLM vectors.", -1, 1, functions.hybrid_pattern, torch=True),
+               "reference in it, half the cosine of the MiniLM vectors.", -1, 1, functions.hybrid_pattern, torch=True,
+               needs_reference=True),
     RewardInfo("length", "Length", "1 for an answer of 20 to 200 words with its reasoning, less for shorter and longer "
                "ones.", 0, 1, functions.length),
     RewardInfo("brevity", "Brevity", "1 for a solution of up to 60 words, less the longer it is.",
@@ -95,7 +111,7 @@ REWARDS: Mapping[str, RewardInfo] = {**_BY_NAME, **{other: _BY_NAME[name] for ot
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """values: of each completion by the reward's name. waiting: rewards that need torch, and so a job.
+    """values: of each completion by the reward's name. waiting: rewards that load a model, and so need a job.
 
     missing: rewards that could not be computed, with the reason.
     """
@@ -128,7 +144,7 @@ def score_all(
 ) -> Scores:
     """Several rewards of the same completions, to look at. options: by the reward's name.
 
-    torch: also those that load it; where it is False they are named in `waiting`.
+    torch: also those that load a model; where it is False they are named in `waiting`.
     """
     batch = batch_of(completions, examples, setup)
     values: dict[str, Values] = {}
@@ -137,7 +153,10 @@ def score_all(
     for name in dict.fromkeys(names):
         its = (options or {}).get(name, {})
         check_options(name, its)
-        if REWARDS[name].torch and not torch:
+        if REWARDS[name].needs_reference and not any(example.answer for example in examples):
+            missing[name] = NO_REFERENCE
+            continue
+        if REWARDS[name].loads_model(its) and not torch:
             waiting.append(name)
             continue
         try:
@@ -148,19 +167,29 @@ def score_all(
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raises NotFound for an unknown reward, InvalidInput for an option that it does not have, or of another type."""
+    """Raises NotFound for an unknown reward, InvalidInput for an option that it does not have, or a wrong value."""
     if name not in REWARDS:
         raise NotFound(f"There is no reward {name!r}; choose {one_of(list(REWARDS))}.")
-    known = REWARDS[name].options
+    known = REWARDS[name].defaults
     for option, value in options.items():
         if option not in known:
             choice = f"it has {one_of(list(known))}" if known else "it has none"
             raise InvalidInput(f"The reward {name!r} has no option {option!r}; {choice}.")
         wanted = type(known[option])
-        if not isinstance(value, wanted | int if wanted is float else wanted):
+        is_right = isinstance(value, wanted | int if wanted is float else wanted)
+        if not is_right or (isinstance(value, bool) and wanted is not bool):
             raise InvalidInput(
                 f"The option {option!r} of the reward {name!r} is {value!r}; it must be like {known[option]!r}."
             )
+    if check := CHECKS.get(REWARDS[name].name):
+        check(**{**known, **options})
+
+
+def require_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises InvalidInput when an option is not given that the reward cannot do without."""
+    for option in REWARDS[name].options:
+        if option.default == "" and not str(options.get(option.name, "")).strip():
+            raise InvalidInput(f"The reward {name!r} needs the option {option.name!r}: {option.about}.")
 
 
 def preferences_in(folder: Path) -> dict[str, list[Preferred]]:

@@ -17,14 +17,17 @@ from medchat.grounding import Grounder
 from medchat.grounding_fit import fitted_or_loaded
 from medchat.machine import this_machine
 from medchat.run_files import write_whole
+from medchat.run_state import stage_words
 from medchat.rundir import RunDir, RunWriter
 from medchat.settings import Settings
 from train.artifacts import finish_run
+from train.data_command import preview_lines
+from train.feedback import preview_of
 from train.outlook import require_room
 from train.plan import Base, Data, find_data, held_out_examples, resolve_base, split_examples
 from train.recipe_schema import Recipe, Stage
 from train.recipes import RecipeFault
-from train.reward_setup import reward_setup
+from train.reward_setup import check_bertscores, check_judges, check_preferences, note_on, reward_setup
 from train.rewards import RewardSetup
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from train.modeling import Hardware, Precision
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
-STOPPED = "Stopped at step {} of the stage {}; resume the run to go on from there."
+CHECKING = "checking the base and the data"
+STOPPED = "Stopped at step {} of {}."
 OTHER_RUN = (
     "The folder holds a run of another configuration ({} differs); choose another --run-dir, or the same settings."
 )
@@ -71,17 +75,27 @@ def train(
 ) -> dict[str, Any] | None:  # fmt: skip
     """Train all stages; what result.json says, None when it was asked to stop before the end.
 
+    A run that is done is not resumed: what it says is what came out of it, and nothing of it is touched.
     Whatever is wrong with the recipe, the base or the data is said before a model is loaded. Raises MedChatError.
     """
+    say(CHECKING)
     catalogue = Catalogue(settings.models_dir, settings.own_models_file)
     base = resolve_base(recipe, catalogue, settings.models_dir)
     _require_reporters(recipe)
+    check_judges(recipe, catalogue)
+    check_bertscores(recipe, settings.models_dir)
     data = find_data(recipe, data_folder, settings.data_dir / "cache", say)
+    check_preferences(recipe, data)
     held_out = held_out_examples(recipe, data)
-    require_room(recipe, base.spec, base.folder, data, this_machine(), say)
     config = _config(recipe, base, data)
     if resume:
         _require_same(folder, config)
+        if is_done(folder):
+            return folder.result()
+    elif data.report.get("kind") == "feedback":  # nothing is learnt from ratings before it was said from which
+        source = data.folder if data.folder.is_dir() else data.folder.parent
+        say("\n".join(preview_lines(preview_of(source, data.report))))
+    require_room(recipe, base.spec, base.folder, data, this_machine(), say)
     say(f"{recipe.name}: base {base.name}, data {data.folder.name}; loading the libraries")
 
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it speaks while it is imported
@@ -115,11 +129,16 @@ def train(
         if writer is None or result is None:
             return result
         writer.stage("making the model", 0)
-        result = finish_run(folder, recipe, base, data, config, result, settings.data_dir / "cache", say)
+        result = finish_run(folder, recipe, base, data, config, result, settings.shared_cache_dir, say)
         writer.result(result)
         notes = [note for stage in result["stages"] for note in stage["notes"]]
-        writer.finish("done", " ".join(notes))
+        writer.finish("done", " ".join(filter(None, [*notes, note_on(rewards.judge)])))
         return result
+
+
+def is_done(folder: RunDir) -> bool:
+    """Whether the run in the folder has come to its end, with a result."""
+    return folder.state_file.exists() and folder.state().status == "done" and folder.result() is not None
 
 
 def _silent(_: str) -> None:
@@ -168,7 +187,7 @@ def _stage(
     if fitted is None or fitted.stopped:
         if run.writer is not None:
             step = fitted.final_step if fitted else 0
-            run.writer.finish("stopped", STOPPED.format(step, f"{number}-{stage.kind}"))
+            run.writer.finish("stopped", STOPPED.format(step, stage_words(f"{number}-{stage.kind}")))
         return None
     if fitted.kept_step != fitted.final_step:
         use_adapter(model, fitted.kept)
@@ -182,7 +201,7 @@ def _stage(
     return {
         "kind": stage.kind, "adapter": str(target.relative_to(run.folder.path)), "step": fitted.kept_step,
         "why": fitted.why, "final_step": fitted.final_step, "best": fitted.best, "metrics": metrics,
-        "rows": dict(run.data.rows[number].n), "peak_memory_gb": fitted.peak_memory_gb,
+        "rows": fitted.rows, "peak_memory_gb": fitted.peak_memory_gb,
         "peak_gpu_memory_gb": fitted.peak_gpu_memory_gb, "notes": list(fitted.notes),
     }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Command line of a training run: `python -m train run RECIPE`."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,13 @@ from medchat.errors import InvalidInput
 from medchat.intake import take_in_here
 from medchat.rundir import RUNS, RunDir
 from medchat.settings import Settings
-from train.recipes import RecipeFault, at_line, load_recipe, recipe_names
+from train.estimate_command import HERE, MACHINES, print_estimate
+from train.recipes import Recipe, RecipeFault, at_line, load_recipe, recipe_names
+
+NOT_LISTED = (
+    "There is no database of this MedChat yet, so the model is not in the list: run `python -m medchat db upgrade`,"
+    " and then this command with --run-dir {} --resume."
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -30,6 +37,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --run-dir from its last checkpoint"
     )
+    parser.add_argument(
+        "--estimate", nargs="?", const=HERE, choices=MACHINES,
+        help="only say what memory and time it takes, on this machine (default) or another; the base need not be here",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, metavar="N", help="cores to use (default: all)")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
     parser.add_argument("--db", metavar="URL", help="SQLAlchemy URL of the store (default: a file in the data folder)")
@@ -38,21 +49,33 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; the exit status is 0 also for a run that was asked to stop. Raises MedChatError."""
-    from train.run import train
-
     settings = Settings.from_environment(data_dir=args.data_dir, db=args.db, threads=args.threads)
     recipe = load_recipe(args.recipe, args.overrides)
+    try:
+        if args.estimate:
+            print_estimate(recipe, args.data, settings, args.estimate)
+            return 0
+        return _train(args, recipe, settings)
+    except RecipeFault as fault:
+        raise at_line(args.recipe, args.overrides, fault) from fault
+
+
+def _train(args: argparse.Namespace, recipe: Recipe, settings: Settings) -> int:
+    from train.run import is_done, train
+
     if args.resume and args.run_dir is None:
         raise InvalidInput("--resume goes on with the run in --run-dir; give that too.")
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunDir(args.run_dir or settings.data_dir / RUNS / f"{recipe.name}-{moment}")
+    done = args.resume and is_done(folder)
     try:
-        train(recipe, args.data, folder, settings, resume=args.resume, say=_say_to(folder))
-    except RecipeFault as fault:
-        raise at_line(args.recipe, args.overrides, fault) from fault
+        train(recipe, args.data, folder, settings, resume=args.resume, say=print if done else _say_to(folder))
     finally:
-        if folder.state_file.exists():
-            take_in_here(folder, settings)
+        listed = not folder.state_file.exists() or take_in_here(folder, settings)
+    if not listed and is_done(folder):
+        print(NOT_LISTED.format(shlex.quote(str(folder.path))))
+    if done:
+        print(f"The run in {folder.path.name} is done already; nothing was trained.")
     print(folder.path)
     return 0
 

@@ -53,10 +53,10 @@ class WeightedTrainer(AnswerTrainer):
 def train_sft(job: StageJob, resume: bool) -> Fitted:
     """Train the stage. Raises MedChatError."""
     stage = cast(SftStage, job.stage)
-    n_all, kept = dict.fromkeys(("train", "validation"), 0), {}
-    for split in n_all:
+    n_all, used, kept = {}, {}, {}
+    for split in ("train", "validation"):
         path = job.folder / f"{split}-{job.machine.process}.arrow"
-        n_all[split] = _write_rows(path, _encoded(job, stage, split))
+        n_all[split], used[split] = _write_rows(path, _encoded(job, stage, split))
         kept[split] = Dataset.from_file(str(path))
     notes = counted(
         len(kept["train"]), n_all["train"], job, stage.max_length, "max_length", job.rows.train.name
@@ -78,7 +78,7 @@ def train_sft(job: StageJob, resume: bool) -> Fitted:
         processing_class=job.encoder.tokenizer,
         data_collator=_Collator(job.encoder.tokenizer.pad_token_id),
     )
-    return fit(trainer, job, steps, resume=resume, notes=notes)
+    return fit(trainer, job, steps, used, resume=resume, notes=notes)
 
 
 class _Collator:
@@ -103,30 +103,28 @@ class _Collator:
 Encoded = tuple[list[int], list[int], float]  # prompt, answer, weight
 
 
-def _encoded(job: StageJob, stage: SftStage, split: str) -> Iterator[Encoded | None]:
-    """The rows of a split as tokens; None for one that is too long."""
+def _encoded(job: StageJob, stage: SftStage, split: str) -> Iterator[list[Encoded | None]]:
+    """The answers to learn from each row of a split, as tokens; None for one that is too long."""
     limit = stage.train_rows if split == "train" else stage.validation_rows
     file = {"train": job.rows.train, "validation": job.rows.validation}[split] or job.rows.train
     n = 0
     for of, row in each_row("sft", file):
         if of == split and (not limit or n < limit):
             n += 1
-            yield from _encode(job, stage, row, weighted=split == "train")
+            yield _encode(job, stage, row, weighted=split == "train")
 
 
-def _encode(job: StageJob, stage: SftStage, row: Example, *, weighted: bool) -> Iterator[Encoded | None]:
+def _encode(job: StageJob, stage: SftStage, row: Example, *, weighted: bool) -> list[Encoded | None]:
     encoder, limit = job.encoder, stage.max_length
     messages = encoder.messages(row.question, row.context)
     prompt = encoder.prompt(messages, limit)
     if prompt is None:
-        yield None
-        return
+        return [None]
     if weighted and stage.reward_weighted:
         answers = _weighted(job, stage.reward_weighted, row, messages, prompt)
     else:
         answers = [(encoder.answer(messages, prompt, row.rationale, row.answer or ""), 1.0)]
-    for answer, weight in answers:
-        yield (prompt, answer, weight) if len(prompt) + len(answer) <= limit else None
+    return [(prompt, answer, weight) if len(prompt) + len(answer) <= limit else None for answer, weight in answers]
 
 
 def _weighted(
@@ -148,21 +146,24 @@ def _weighted(
     return [(one, max(how.floor, reward)) for one, reward in zip(ids, rewards, strict=True) if reward is not None]
 
 
-def _write_rows(path: Path, rows: Iterator[Encoded | None]) -> int:
-    """Write the rows to an Arrow file; how many there were with those that are None and left out."""
-    n = 0
+def _write_rows(path: Path, rows: Iterator[list[Encoded | None]]) -> tuple[int, int]:
+    """Write the answers to an Arrow file, without those that are None.
+
+    How many there were, those counted too, and of how many rows any was written.
+    """
+    n = n_used = 0
     chunk: list[Encoded] = []
     path.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, _SCHEMA) as out:
-        for row in rows:
-            n += 1
-            if row is not None:
-                chunk.append(row)
-            if len(chunk) == CHUNK:
+        for answers in rows:
+            written = [answer for answer in answers if answer is not None]
+            n, n_used = n + len(answers), n_used + bool(written)
+            chunk += written
+            if len(chunk) >= CHUNK:
                 out.write_batch(_batch(chunk))
                 chunk.clear()
         out.write_batch(_batch(chunk))
-    return n
+    return n, n_used
 
 
 def _batch(rows: Sequence[Encoded]) -> pa.RecordBatch:

@@ -43,9 +43,9 @@ class Action:
             raise InvalidInput(OUT_OF_DATE)
         return value
 
-    def mapping(self, name: str) -> dict[str, Any]:
-        """The field, an object. Raises InvalidInput when it is another thing."""
-        value = self._fields.get(name)
+    def mapping(self, name: str, default: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The field, an object. Raises InvalidInput when it is another thing, or missing without a default."""
+        value = self._fields.get(name, None if default is None else dict(default))
         if not isinstance(value, dict):
             raise InvalidInput(OUT_OF_DATE)
         return value

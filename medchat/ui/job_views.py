@@ -3,13 +3,12 @@
 Buttons carry data-do with the tab's prefix and data-run with the run's id: the tab's script sends them on.
 """
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from medchat.accounts import LOCAL, TERMINAL, User
 from medchat.jobs import JobView
-from medchat.run_state import ENDED, LIVING, RunState, Status
+from medchat.run_state import ENDED, LIVING, RunState, Status, stage_words
 from medchat.store.records import UserRecord
 from medchat.ui.common import counted, escape
 
@@ -23,7 +22,6 @@ WORDS: Mapping[Status, str] = {
     "stopped": "Stopped",
     "lost": "Lost",
 }
-_STAGE = re.compile(r"(\d+)-([a-z]+)(?:: (.*))?")
 TO_DO: Mapping[Status, str] = {
     "failed": "Put right what the line above says, then resume the run. To change its settings, clone it.",
     "lost": "Resumed, it goes on from its last checkpoint.",
@@ -57,27 +55,21 @@ def meter_html(state: RunState) -> str:
     )
 
 
-def place_words(view: JobView, left_s: float | None = None) -> str:
-    """Where a run is: its place in the line, its stage and step, and the time that the stage still takes."""
+def place_words(view: JobView, left_s: float | None = None, doing: str = "") -> str:
+    """Where a run is: its place in the line, its stage and step, and the time that the stage still takes.
+
+    doing: what is told of one that is at work and in no stage yet.
+    """
     state = view.state
     if state.status == "queued":
         ahead = (view.place or 1) - 1
         return f"{counted(ahead, 'run')} before it in line" if ahead else "next in line"
-    parts = [stage_words(state.stage)]
+    parts = [stage_words(state.stage) or doing]
     if state.steps:
         parts.append(f"step {state.step:,} of {state.steps:,}")
     if left_s is not None and state.status == "running":
         parts.append(f"about {rough_duration(left_s)} left")
     return " · ".join(part for part in parts if part)
-
-
-def stage_words(stage: str) -> str:
-    """A stage of training as people count them: "0-sft: loading" is "Stage 1: SFT, loading"; others as they are."""
-    found = _STAGE.fullmatch(stage)
-    if not found:
-        return stage
-    doing = f", {found[3]}" if found[3] else ""
-    return f"Stage {int(found[1]) + 1}: {found[2].upper()}{doing}"
 
 
 def rough_duration(seconds: float) -> str:

@@ -74,7 +74,7 @@ class Card:
 
 def machine_html(machine: Machine, free_disk_gb: float, models_dir: Path) -> str:
     """What this machine has for models."""
-    card = f"{size(machine.gpu_memory_gb)}" if machine.gpu_memory_gb else "none"
+    card = size(machine.gpu.memory_gb) if machine.gpu else "none"
     facts = {
         "Memory": size(machine.memory_gb),
         "Graphics memory": card,

@@ -45,6 +45,7 @@ def _wire(
     tab.upload.click(do.upload, sent, form, js=_action("upload"), **quiet)
     tab.chat.click(do.chat, sent, [tabs, picker], js=_action("chat"), **quiet)
     tab.pair.click(do.pair, sent, [tabs, *pair], js=_action("pair"), **quiet)
+    tab.models.click(do.models, sent, tabs, js=_action("models"), **quiet)
     tab.score.click(do.score, sent, [tab.laboratory, tab.scores], js=_action("score"), **many)
     ticked = tab.timer.tick(do.tick, tab.page_key, shown, js=WITH_PAGE, **quiet)
     ticked.failure(lambda: gr.Timer(active=False), None, tab.timer, **quiet)  # once is enough to be told

@@ -1,10 +1,12 @@
 """Runs beside one another as HTML: their curves over each other, and their configurations with what differs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from medchat.run_comparison import compare_settings
+from medchat.run_state import stage_words
 from medchat.ui.common import escape
-from medchat.ui.job_views import badge_html, stage_words
+from medchat.ui.job_views import badge_html
 from medchat.ui.train_curves import Line, curve_html
 from medchat.ui.train_progress import Progress
 from medchat.ui.train_run_view import folded
@@ -22,7 +24,6 @@ OVERLAID = {
 }
 TOO_FEW = "Pick two runs or more in the list to compare them."
 CELL_CHARS = 400
-LEFT_OUT = ("recipe.about", "recipe.title", "recipe.other_bases")
 
 
 class Compared(NamedTuple):
@@ -75,10 +76,7 @@ def _curves(stage: str, runs: Sequence[Compared], names: Sequence[str]) -> str:
 
 
 def _configurations(runs: Sequence[Compared], names: Sequence[str]) -> str:
-    flat = [dict(_flat(_kept(run.config))) for run in runs]
-    keys = list(dict.fromkeys(key for one in flat for key in one if not key.startswith(LEFT_OUT)))
-    different = [key for key in keys if len({one.get(key, "") for one in flat}) > 1]
-    same = [key for key in keys if key not in different]
+    flat, different, same = compare_settings([run.config for run in runs])
     told = "" if different else '<p class="mc-small">Their configurations are the same.</p>'
     table = _table(different, flat, names, "Settings that differ", marked=True) if different else told
     rest = folded("train-same", f"The same in all: {len(same)} settings",
@@ -104,20 +102,3 @@ def _table(
         f'<div class="mc-scroll" tabindex="0" role="region" aria-label="{caption}"><table class="mc-table mc-configs">'
         f'<caption class="mc-vh">{caption}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
-
-
-def _kept(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells runs apart: recipe, base, data and device; not the versions of libraries, unless they differ."""
-    return {name: config.get(name) for name in ("recipe", "base", "data", "used", "versions") if config.get(name)}
-
-
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every setting with its place: recipe.stages.0.learning_rate."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
-        for number, item in enumerate(value):
-            yield from _flat(item, f"{key}.{number}")
-    else:
-        yield key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

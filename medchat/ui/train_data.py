@@ -124,13 +124,9 @@ def written_ratings(settings: Settings, store: Store) -> Path:
 
 def preview_in(folder: Path) -> "Preview":
     """What `feedback` has written there, as it is to be shown. Raises InvalidInput when it is damaged."""
-    from train.feedback import Feedback, preview
+    from train.feedback import preview_of
 
-    try:
-        rows = tuple(row for _, row in each_row("dpo", folder / "dpo.jsonl"))
-        return preview(Feedback((), (), rows, (), (), _report(folder)))
-    except (KeyError, TypeError) as error:
-        raise InvalidInput("report.json of this folder is damaged; take the ratings as they are now.") from error
+    return preview_of(folder, _report(folder))
 
 
 def has_report(folder: Path) -> bool:

@@ -8,16 +8,20 @@ from typing import Any, NamedTuple
 
 from medchat.accounts import User
 from medchat.errors import InvalidInput, MedChatError
-from medchat.ui import train_data, train_form, train_order, train_preview
+from medchat.run_state import stage_words
+from medchat.ui import model_picker, train_data, train_form, train_order, train_preview
 from medchat.ui.actions import Action
 from medchat.ui.common import App, counted
-from medchat.ui.job_views import stage_words
 from medchat.ui.train_estimate import THIS, Fit, fit_of
 from medchat.ui.train_fields import fields_of, sections_of
 from medchat.ui.train_order import Checked, Order
-from train.plan import Base, Data, resolve_base
+from medchat.ui.train_rewards import Offered
+from train.plan import Data, Wanted, wanted_base
 from train.recipe_schema import Recipe
-from train.recipes import load_recipe
+from train.recipes import RecipeFault, load_recipe
+from train.reward_setup import check_judges, check_preferences, judge_in, options_in
+from train.row_counts import limited
+from train.row_lengths import LESSONS
 
 FIRST_RECIPE = "demo-sft"
 DRAFT, PREVIEWED = "train", "train: previewed"
@@ -42,14 +46,15 @@ class Plan:
     """An order with all that was found out about it.
 
     place: of the data, None for what the run makes itself, and for ratings that were not looked at. data: what is
-    there, None while it is not read.
+    there, None while it is not read. lacking: what is not there of base and data, each with what to do.
     """
 
     checked: Checked
-    base: Base
+    base: Wanted
     place: Path | None
     data: Data | None
     fit: Fit
+    lacking: tuple[str, ...]
 
 
 class Desk:
@@ -93,7 +98,7 @@ class Desk:
         recipe = train_order.plain_recipe(self._settings, order)
         return train_form.form_html(
             order, recipe, sections_of(recipe), recipes=self._titles(), bases=self._bases(order, recipe),
-            data=train_data.choices(self._settings, recipe), rewards=REWARDS,
+            data=train_data.choices(self._settings, recipe), rewards=Offered(REWARDS, model_picker.choices(self._app)),
         )  # fmt: skip
 
     def check_html(self, user: User, order: Order, shown: Shown | None, machine: str = THIS) -> str:
@@ -102,13 +107,15 @@ class Desk:
             plan = self._plan(order, shown, machine)
             why_not = self._why_not(user, order, plan, shown)
         except MedChatError as error:
-            return train_form.fault_html(str(error), self._field_at(order, str(error)))
+            of_base = isinstance(error, RecipeFault) and error.place == ("base",)
+            return train_form.fault_html(str(error), self._field_at(order, str(error)), offers_models=of_base)
         command = train_order.shown_command(self._argv(plan), self._settings)
         waiting = sum(view.state.status not in ("done", "failed", "stopped", "lost") for view in self._app.jobs.all())
-        notes = [*_count_notes(plan), *([f"{counted(waiting, 'run')} before it in line."] if waiting else [])]
+        before = [f"{counted(waiting, 'run')} before it in line."] if waiting else []
+        notes = [*_count_notes(plan), *self._judge_notes(plan), *before]
         return train_form.start_html(
             command, notes, plan.fit.html, can_start=not why_not, why_not=why_not,
-            button="Put it in line" if waiting else "Start",
+            button="Put it in line" if waiting else "Start", fetch=plan.base.spec.id if plan.base.lacking else "",
         )  # fmt: skip
 
     def start(self, user: User, order: Order, shown: Shown | None, key: str) -> tuple[str, str]:
@@ -125,7 +132,7 @@ class Desk:
             known = self._started.get((user.id, key))
             if known:
                 return known, name
-            variables = train_order.variables_of(recipe)
+            variables = train_order.variables_of(recipe, self._app.catalogue)
             job_id = self._app.jobs.submit("train", name, self._argv(plan), user.id, variables)
             self._started[user.id, key] = job_id
             while len(self._started) > MOST_KEYS:
@@ -173,15 +180,25 @@ class Desk:
 
     def _plan(self, order: Order, shown: Shown | None, machine: str = THIS) -> Plan:
         checked = train_order.check(self._settings, order)
-        base = resolve_base(checked.recipe, self._app.catalogue, self._settings.models_dir)
+        recipe, is_own = checked.recipe, order.data == train_data.OWN
+        base = wanted_base(recipe, self._app.catalogue, self._settings.models_dir)
+        check_judges(recipe, self._app.catalogue)
+        lacking = [f"base: {base.lacking}."] if base.lacking else []
+        place = data = None
         if order.data == train_data.RATINGS:
             place = train_data.place_of(self._settings, shown.place) if shown else None
+        elif is_own and not _has_own(recipe):
+            lacking.append(CHOOSE_DATA)
         else:
-            place = self._place(order, checked.recipe)
-        data = None
+            place = self._place(order, recipe)
+            if place is None:
+                check_preferences(recipe, None)
         if place is not None and train_data.is_small(place):
-            data = train_data.look_at(self._settings, checked.recipe, place).data
-        return Plan(checked, base, place, data, fit_of(self._app, checked.recipe, base, data, machine))
+            data = train_data.look_at(self._settings, recipe, place).data
+            check_preferences(recipe, data)
+        made_later = LESSONS if is_own and recipe.data == "demo" else None
+        fit = fit_of(self._app, recipe, base, data or made_later, machine)
+        return Plan(checked, base, place, data, fit, tuple(lacking))
 
     def _place(self, order: Order, recipe: Recipe) -> Path | None:
         """The data of an order that is not the ratings as they are; None for what the run makes itself."""
@@ -190,17 +207,16 @@ class Desk:
             if place is None:
                 raise InvalidInput(CHOOSE_DATA)
             return place
-        if recipe.data == "demo":
-            return None
-        path = Path(recipe.data).expanduser()
-        if not recipe.data or recipe.data == train_data.RATINGS or not path.exists():
+        if not _has_own(recipe):
             raise InvalidInput(CHOOSE_DATA)
-        return path.resolve()
+        return None if recipe.data == "demo" else Path(recipe.data).expanduser().resolve()
 
     def _why_not(self, user: User, order: Order, plan: Plan, shown: Shown | None) -> str:
         """Why the order cannot become a run, "" where it can."""
         if not self._settings.training:
             return OFF
+        if plan.lacking:
+            return " ".join(plan.lacking)
         if plan.fit.refusal:
             return plan.fit.refusal
         if order.data != train_data.RATINGS and not train_data.is_of_ratings(plan.place):
@@ -220,6 +236,11 @@ class Desk:
     def _argv(self, plan: Plan) -> tuple[str, ...]:
         own = plan.checked.order.data == train_data.OWN
         return train_order.argv_of(plan.checked, self._settings, None if own else plan.place)
+
+    def _judge_notes(self, plan: Plan) -> list[str]:
+        judge = judge_in(options_in(plan.checked.recipe), self._app.catalogue)
+        host = judge.external if judge else ""
+        return [f"The judge is asked on {host}: cases and answers go there."] if host else []
 
     def _titles(self) -> dict[str, str]:
         titles = {}
@@ -253,13 +274,23 @@ def sent_shown(action: Action) -> Shown | None:
     return Shown(place, digest) if place or digest else None
 
 
+def _has_own(recipe: Recipe) -> bool:
+    """Whether the recipe brings data that is here, or makes it."""
+    if recipe.data in ("", train_data.RATINGS):
+        return False
+    return recipe.data == "demo" or Path(recipe.data).expanduser().exists()
+
+
 def _count_notes(plan: Plan) -> list[str]:
     if plan.data is None:
         return []
     notes = []
-    for number, rows in enumerate(plan.data.rows):
-        n_train = counted(rows.n["train"], "row")
+    for number, (stage, rows) in enumerate(zip(plan.checked.recipe.stages, plan.data.rows, strict=True)):
+        n_train = limited(rows.n["train"], stage.train_rows)
+        n_validation = limited(rows.n["validation"], stage.validation_rows)
+        of = "" if n_train == rows.n["train"] else f" of {rows.n['train']:,} in the file"
         notes.append(
-            f"{stage_words(f'{number}-{rows.kind}')}: {n_train} to train on, {rows.n['validation']:,} to validate."
+            f"{stage_words(f'{number}-{rows.kind}')}: {counted(n_train, 'row')}{of} to train on,"
+            f" {n_validation:,} to validate."
         )
     return notes

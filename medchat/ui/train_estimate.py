@@ -5,12 +5,13 @@ from typing import NamedTuple
 
 from medchat.errors import InvalidInput
 from medchat.machine import Machine, size
+from medchat.run_state import stage_words
 from medchat.ui.common import App, counted, escape
-from medchat.ui.job_views import stage_words
 from train.estimate import machines, require_fit
 from train.outlook import StageOutlook, outlook, words
-from train.plan import Base, Data
+from train.plan import Data, Wanted
 from train.recipe_schema import Recipe
+from train.row_lengths import MadeLater
 
 THIS = "this"
 HIDDEN_GB = 0.005  # parts that are smaller are not named
@@ -23,8 +24,8 @@ class Fit(NamedTuple):
     refusal: str
 
 
-def fit_of(app: App, recipe: Recipe, base: Base, data: Data | None, machine: str = THIS) -> Fit:
-    """The estimate for a machine; data: None where it is not known before the run. Raises InvalidInput."""
+def fit_of(app: App, recipe: Recipe, base: Wanted, data: Data | MadeLater | None, machine: str = THIS) -> Fit:
+    """The estimate for a machine; data: None where nothing is known of it yet. Raises InvalidInput."""
     here = app.machine()
     targets = machines(here)
     if machine not in targets:
@@ -64,7 +65,7 @@ def _stage_html(stage: StageOutlook) -> str:
 
 
 def _outlook(
-    app: App, recipe: Recipe, base: Base, data: Data | None, here: Machine, machine: str, grounder: object
+    app: App, recipe: Recipe, base: Wanted, data: Data | MadeLater | None, here: Machine, machine: str, grounder: object
 ) -> list[StageOutlook]:
     return outlook(
         recipe, base.spec, base.folder, data, here, app.settings.runs_dir, machine=machine,

@@ -1,14 +1,14 @@
 """The form of a new run as HTML: recipe, base, data, name, and every setting with what it means."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from medchat.ui.common import counted, escape
 from medchat.ui.train_data import Choice
 from medchat.ui.train_fields import Field, Section
 from medchat.ui.train_order import NAME_CHARS, Order
+from medchat.ui.train_rewards import Offered, rewards_html
 from train.recipe_schema import Recipe
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -25,9 +25,9 @@ class BaseChoice(NamedTuple):
 
 def form_html(
     order: Order, recipe: Recipe, sections: Sequence[Section], *, recipes: Mapping[str, str],
-    bases: Sequence[BaseChoice], data: Sequence[Choice], rewards: Mapping[str, Any],
+    bases: Sequence[BaseChoice], data: Sequence[Choice], rewards: Offered,
 ) -> str:  # fmt: skip
-    """The whole form. recipes: name -> title. rewards: those that there are, by name, each with title and about."""
+    """The whole form. recipes: name -> title."""
     about = _CODE.sub(r"<code>\1</code>", escape(recipe.about))
     known_base = order.base in {choice.value for choice in bases}
     changed = sum(_is_changed(field, order.typed) for section in sections for field in section.fields)
@@ -78,7 +78,7 @@ def _select(name: str, label: str, options: Sequence[tuple[str, str]], value: st
     return f'<label class="mc-label">{label}<select name="{name}" id="train-{name}">{made}</select></label>'
 
 
-def _section_html(section: Section, typed: Mapping[str, str], rewards: Mapping[str, Any], is_first: bool) -> str:
+def _section_html(section: Section, typed: Mapping[str, str], rewards: Offered, is_first: bool) -> str:
     fields = "".join(_field_html(field, typed, rewards) for field in section.fields)
     key = f"train-section-{section.number if section.number is not None else section.fields[0].key}"
     return (
@@ -88,9 +88,9 @@ def _section_html(section: Section, typed: Mapping[str, str], rewards: Mapping[s
     )
 
 
-def _field_html(field: Field, typed: Mapping[str, str], rewards: Mapping[str, Any]) -> str:
+def _field_html(field: Field, typed: Mapping[str, str], rewards: Offered) -> str:
     if field.kind == "rewards":
-        return _rewards_html(field, typed.get(field.key, field.value), rewards)
+        return rewards_html(field, typed.get(field.key, field.value), rewards)
     key, identity = escape(field.key), f"train-f-{escape(field.key.replace('.', '-'))}"
     was = f'<span class="mc-was">recipe: {escape(field.value)}</span>' if field.value else ""
     return (
@@ -129,62 +129,39 @@ def _input_html(field: Field, value: str, key: str, identity: str) -> str:
     return f'<input type="text" {given} value="{escape(value)}"{mode}>'
 
 
-def _rewards_html(field: Field, value: str, rewards: Mapping[str, Any]) -> str:
-    """The rewards as rows that are ticked, each with its weight; those of the recipe first."""
-    try:
-        chosen = [row for row in json.loads(value) if isinstance(row, dict)]
-    except ValueError:
-        chosen = json.loads(field.value)
-    titles = [rewards[row["name"]].title for row in chosen if row.get("name") in rewards]
-    others = [info for name, info in rewards.items() if name == info.name and info.title not in titles]
-    rows = "".join(_reward_html(field, row, rewards, number) for number, row in enumerate(chosen))
-    rows += "".join(
-        _reward_html(field, {"name": info.name, "weight": 1.0}, rewards, len(chosen) + number, is_chosen=False)
-        for number, info in enumerate(others)
-    )
-    return (
-        f'<fieldset class="mc-setting mc-rewards" data-rewards="{escape(field.key)}" '
-        f'data-default="{escape(field.value)}"><legend>rewards</legend>'
-        f'<p class="mc-small">{escape(field.about)}; each counts with its weight.</p>{rows}</fieldset>'
-    )
-
-
-def _reward_html(
-    field: Field, row: Mapping[str, Any], rewards: Mapping[str, Any], number: int, *, is_chosen: bool = True
-) -> str:
-    name = str(row.get("name", ""))
-    info, identity = rewards.get(name), f"train-r-{escape(field.key.replace('.', '-'))}-{number}"
-    title, about = (info.title, info.about) if info else (name, "")
-    options = json.dumps(row.get("options") or {}, ensure_ascii=False)
-    said = f" Options: {options}." if row.get("options") else ""
-    return (
-        f'<div class="mc-reward" data-reward="{escape(name)}" data-options="{escape(options)}">'
-        f'<input type="checkbox" id="{identity}"{" checked" if is_chosen else ""}>'
-        f'<label for="{identity}">{escape(title)} <span class="mc-small">{escape(about + said)}</span></label>'
-        f'<input type="text" inputmode="decimal" aria-label="Weight of {escape(title)}" '
-        f'value="{escape(str(row.get("weight", 1.0)))}"></div>'
-    )
-
-
 def _is_changed(field: Field, typed: Mapping[str, str]) -> bool:
     return typed.get(field.key, field.value) != field.value
 
 
-def fault_html(message: str, key: str = "") -> str:
+def fault_html(message: str, key: str = "", *, offers_models: bool = False) -> str:
     """What is wrong with the form, and at which setting; nothing of what was typed is lost."""
     at = f' data-key="{escape(key)}"' if key else ""
-    return f'<p class="mc-fault" role="alert"{at}>{escape(message.removeprefix("--set "))}</p>'
+    models = f'<div class="mc-form-buttons">{_models_button("", "Open the Models tab")}</div>' if offers_models else ""
+    return f'<p class="mc-fault" role="alert"{at}>{escape(message.removeprefix("--set "))}</p>{models}'
 
 
-def start_html(command: str, notes: Sequence[str], estimate: str, *, can_start: bool, why_not: str, button: str) -> str:
-    """What would run, what it takes, and the button that begins it. why_not: what is to be done first."""
+def _models_button(model: str, words: str) -> str:
+    return (
+        f'<button type="button" class="mc-button" data-do="train-models" data-model="{escape(model)}" '
+        f'id="train-to-models">{words}</button>'
+    )
+
+
+def start_html(
+    command: str, notes: Sequence[str], estimate: str, *, can_start: bool, why_not: str, button: str, fetch: str = "",
+) -> str:  # fmt: skip
+    """What would run, what it takes, and the button that begins it.
+
+    why_not: what is to be done first. fetch: id of the base that is to be fetched first, "" where it is here.
+    """
     told = "".join(f'<p class="mc-small">{escape(note)}</p>' for note in notes)
     attributes = "" if can_start else ' aria-disabled="true" aria-describedby="train-why-not"'
     first = f'<p class="mc-leaves" id="train-why-not" role="note">{escape(why_not)}</p>' if why_not else ""
     return (
         f'{estimate}<h3 class="mc-train-title">Command line</h3>'
         '<div class="mc-command"><pre class="mc-code" tabindex="0" role="region" aria-label="Command line">'
-        f'{escape(command)}</pre><button type="button" class="mc-button" data-do="train-copy">Copy</button></div>'
+        f'{escape(command)}</pre><button type="button" class="mc-button" data-do="train-copy">Copy</button>'
+        f"{_models_button(fetch, 'Fetch the base in the Models tab') if fetch else ''}</div>"
         f'{told}{first}<div class="mc-form-buttons"><button type="button" class="mc-button mc-primary" '
         f'data-do="train-start" id="train-start"{attributes}>{escape(button)}</button></div>'
     )

@@ -113,6 +113,12 @@ class Handlers:
         return gr.Tabs(selected="compare"), first, second
 
     @handler
+    def models(self, sent: str | None, page_key: str | None, request: gr.Request) -> gr.Tabs:
+        """The Models tab, where a base can be fetched."""
+        self._asked(page_key, request)
+        return gr.Tabs(selected="models")
+
+    @handler
     def score(self, sent: str | None, page_key: str | None, request: gr.Request) -> Updates:
         """What each reward gives for the completions of the laboratory, and what it can be filled with."""
         asked = self._asked(page_key, request)
@@ -137,7 +143,7 @@ class Handlers:
             order = self._desk.fresh(order.recipe)
         elif action.text("part") == "reset":
             order = Order(order.recipe, order.base, order.data, order.name)
-        return self._formed(asked, order)
+        return self._formed(asked, order, action.text("machine", THIS))
 
     def _check(self, asked: Asked, action: Action) -> Updates:
         order, shown = sent_order(action), sent_shown(action)
@@ -196,12 +202,12 @@ class Handlers:
         run_id = self._watch.shown_on(asked.page_key, asked.user)
         return self._watch.show(asked.user, asked.page_key, run_id, tuple(picked))
 
-    def _formed(self, asked: Asked, order: Order) -> Updates:
+    def _formed(self, asked: Asked, order: Order, machine: str = THIS) -> Updates:
         """The form with the order in it, and what it would run."""
         self._desk.keep(asked.user, order=order.to_json())
         return {
             self._tab.form: self._desk.form_html(order),
-            self._tab.check: self._desk.check_html(asked.user, order, None),
+            self._tab.check: self._desk.check_html(asked.user, order, None, machine),
             self._tab.preview: "",
         }
 

@@ -1,6 +1,7 @@
 """The reward laboratory: what each reward gives for completions, before a run is trained with them.
 
-Rewards that need no model are there at once; the others are computed by a job, as everything is that loads one.
+Rewards that need no model are there at once; the others are computed by a job, as everything is that loads one. Each
+has the options that it has in the form of a new run, and the judge is the one that is named there.
 """
 
 import hashlib
@@ -20,8 +21,10 @@ from medchat.ui.actions import OUT_OF_DATE, Action
 from medchat.ui.common import App, counted, escape
 from medchat.ui.model_form import FORMAT_WORDS
 from medchat.ui.train_data import PLACES
+from medchat.ui.train_order import check, judge_variables, order_of
 from medchat.ui.train_run_view import figure
 from medchat.uploads import bundled_cases
+from train.reward_setup import judge_in, options_in
 
 DRAFT = "train: laboratory"
 MOST_COMPLETIONS = 12
@@ -46,11 +49,11 @@ class Filled:
 
     @property
     def example(self) -> Example:
-        """The question with its reference. Raises InvalidInput without one."""
-        if not self.question.strip() or not self.answer.strip():
-            raise InvalidInput("Rewards compare with a reference: give a question and its reference answer.")
+        """The question, with its reference where there is one. Raises InvalidInput without a question."""
+        if not self.question.strip():
+            raise InvalidInput("Give the question that the completions answer.")
         terms = [term.strip() for term in self.key_terms.split(",") if term.strip()]
-        return Example(self.question.strip(), self.answer.strip(), context=self.context.strip(),
+        return Example(self.question.strip(), self.answer.strip() or None, context=self.context.strip(),
                        rationale=self.rationale.strip(), key_terms=terms)  # fmt: skip
 
     @property
@@ -113,22 +116,36 @@ class Laboratory:
             raise InvalidInput(f"At most {MOST_COMPLETIONS} completions are scored together.")
         return {"laboratory": self.form_html(replace(filled, completions=(*filled.completions, "")))}
 
-    def _score(self, user: User, filled: Filled, _: Action) -> dict[str, Any]:
+    def _score(self, user: User, filled: Filled, action: Action) -> dict[str, Any]:
         from train.rewards import REWARD_NAMES, RewardSetup, score_all
 
-        example, completions = filled.example, filled.written
+        example, completions, options = filled.example, filled.written, self._options(action)
         grounder = self._app.grounding.get(0)
         if grounder is None:
             raise InvalidInput(LOADING)
         setup = RewardSetup(answer_format=filled.answer_format, knowledge=grounder.knowledge, grounder=grounder)
-        scores = score_all(completions, [example] * len(completions), REWARD_NAMES, setup)
-        return {"scores": scores_html(len(completions), scores.values, scores.missing, waiting=scores.waiting)}
+        scores = score_all(completions, [example] * len(completions), REWARD_NAMES, setup, options)
+        judge = judge_in(options, self._app.catalogue)
+        return {"scores": scores_html(len(completions), scores.values, scores.missing, options, scores.waiting,
+                                      judge.external if judge else "")}  # fmt: skip
 
-    def _begin(self, user: User, filled: Filled, _: Action) -> dict[str, Any]:
+    def _options(self, action: Action) -> dict[str, dict[str, Any]]:
+        """The options of the rewards in the form of a new run, by name. Raises InvalidInput where it is faulty."""
+        order = action.mapping("order", {})
+        try:
+            options = options_in(check(self._app.settings, order_of(order)).recipe) if order else {}
+            judge_in(options, self._app.catalogue)
+        except MedChatError as error:
+            raise InvalidInput(f"In the form of the new run, {str(error).removeprefix('--set ')}") from error
+        return options
+
+    def _begin(self, user: User, filled: Filled, action: Action) -> dict[str, Any]:
+        options = self._options(action)
         asked = {
             "answer_format": filled.answer_format,
             "example": asdict(filled.example),
             "completions": list(filled.written),
+            "options": options,
         }
         text = json.dumps(asked, ensure_ascii=False)
         folder = self._app.settings.data_dir / "cache" / "rewards"
@@ -140,7 +157,7 @@ class Laboratory:
         from_data = ("--data", str(ratings[-1])) if ratings else ()
         argv = ("python", "-m", "train", "rewards", str(file), *from_data, "--run-dir", "{run_dir}")
         name = f"Rewards of {counted(len(filled.written), 'completion')}"
-        job_id = self._app.jobs.submit("prepare", name, argv, user.id)
+        job_id = self._app.jobs.submit("prepare", name, argv, user.id, judge_variables(options, self._app.catalogue))
         self._forget(user)
         self._app.store.save_draft(user.id, DRAFT, {"job": job_id, "n": len(filled.written)})
         return {"scores": waiting_html(WAITS)}
@@ -160,7 +177,7 @@ class Laboratory:
         self._forget(user)
         if view.state.status != "done" or not result:
             raise InvalidInput(view.state.message or "The job ended without a result; try again.")
-        return {"scores": scores_html(int(left["n"]), result["values"], result["missing"])}
+        return {"scores": scores_html(int(left["n"]), result["values"], result["missing"], result["options"])}
 
     def _forget(self, user: User) -> None:
         """Remove the job that the user began before, which nobody looks at any more."""
@@ -207,10 +224,12 @@ def form_html(filled: Filled, judged: Sequence[tuple[str, str]] | None) -> str:
     )
     return (
         '<form id="train-lab-fields" class="mc-lab" autocomplete="off">'
-        '<p class="mc-small">What would each reward give? Paste completions as a model writes them, tags and all.</p>'
+        '<p class="mc-small">What would each reward give? Paste completions as a model writes them, tags and all. '
+        "A reward has the options that are set in the form of the new run; a judge is asked where it is ticked there."
+        "</p>"
         f'{_judged_html(judged)}<div class="mc-lab-grid">{_area("question", "Question", filled.question, 3)}'
         f"{_area('context', 'Patient context (optional)', filled.context, 3)}"
-        f"{_area('answer', 'Reference answer', filled.answer, 2)}"
+        f"{_area('answer', 'Reference answer (optional)', filled.answer, 2)}"
         f"{_area('rationale', 'Reference reasoning (optional)', filled.rationale, 2)}"
         f'<label class="mc-label">Key terms, with commas between (optional)<input type="text" data-lab="key_terms" '
         f'value="{escape(filled.key_terms)}"></label>'
@@ -251,14 +270,16 @@ def waiting_html(words: str) -> str:
 
 
 def scores_html(
-    n: int, values: Mapping[str, Sequence[float | None]], missing: Mapping[str, str], waiting: Sequence[str] = ()
-) -> str:
-    """A row a reward, a column a completion."""
+    n: int, values: Mapping[str, Sequence[float | None]], missing: Mapping[str, str],
+    options: Mapping[str, Mapping[str, Any]], waiting: Sequence[str] = (), host: str = "",
+) -> str:  # fmt: skip
+    """A row a reward, a column a completion. options: by reward, that were set. host: outside, where a judge is."""
     from train.rewards import REWARDS
 
     head = "".join(f'<th scope="col">Completion {number}</th>' for number in range(1, n + 1))
     rows = "".join(
-        f'<tr><th scope="row">{escape(REWARDS[name].title)}<p class="mc-small">{escape(REWARDS[name].about)}</p></th>'
+        f'<tr><th scope="row">{escape(REWARDS[name].title)}<p class="mc-small">{escape(REWARDS[name].about)}'
+        f"{escape(_told(options.get(name, {})))}</p></th>"
         + "".join(
             f'<td data-label="Completion {number}" class="mc-number">{figure(value)}</td>'
             for number, value in enumerate(its, 1)
@@ -270,8 +291,9 @@ def scores_html(
     left_out = f'<details class="mc-fold" data-key="lab-missing"><summary>Not computed: {len(missing)}</summary>' \
                f'<ul class="mc-plain">{reasons}</ul></details>' if missing else ""  # fmt: skip
     names = ", ".join(REWARDS[name].title for name in waiting)
+    outside = f" The judge is asked on {escape(host)}: the case and the completions go there." if host else ""
     job = (
-        f'<p class="mc-small">These load a model, and so are computed by a job: {escape(names)}.</p>'
+        f'<p class="mc-small">These load a model, and so are computed by a job: {escape(names)}.{outside}</p>'
         '<div class="mc-form-buttons"><button type="button" class="mc-button" data-do="lab-job" id="lab-job">Compute '
         "them too</button></div>"
         if waiting
@@ -283,6 +305,11 @@ def scores_html(
         f'<th scope="col">Reward</th>{head}<th scope="col">Range</th></tr></thead><tbody>{rows}</tbody></table></div>'
         f"{left_out}{job}"
     )
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    set_to = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f" Set: {set_to}." if set_to else ""
 
 
 def _filled(found: Mapping[str, Any]) -> Filled:

@@ -41,6 +41,7 @@ class TrainTab(NamedTuple):
     upload: gr.Button
     chat: gr.Button
     pair: gr.Button
+    models: gr.Button
     score: gr.Button
     sent: gr.Textbox
     page_key: gr.Textbox
@@ -61,12 +62,12 @@ def lay_out(app: App) -> TrainTab:
         facts = static_html("", "train-run-facts")
         with gr.Accordion("Reward laboratory", open=CLOSED, elem_id="train-lab"):
             laboratory, scores = static_html("", "train-lab-form"), static_html("", "train-lab-scores")
-    act, look, upload, chat, pair, score = (
+    act, look, upload, chat, pair, models, score = (
         gr.Button(visible="hidden", elem_id=f"train-send-{name}")
-        for name in ("act", "look", "upload", "chat", "pair", "score")
+        for name in ("act", "look", "upload", "chat", "pair", "models", "score")
     )
     return TrainTab(
         box, form, preview, check, runs, head, curves, completions, log_box, log, facts, comparison, laboratory,
-        scores, gr.Timer(TICK_S, active=False), act, look, upload, chat, pair, score, gr.Textbox(visible=False),
-        gr.Textbox(visible=False),
+        scores, gr.Timer(TICK_S, active=False), act, look, upload, chat, pair, models, score,
+        gr.Textbox(visible=False), gr.Textbox(visible=False),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from medchat.ui.train_fields import Field, changes_from, fields_of, overrides_of
 from train.plan import resolve_base
 from train.recipe_schema import Recipe
 from train.recipes import load_recipe, recipe_names
+from train.reward_setup import judge_in, options_in
 
 NAME_CHARS = 80
 TEXT_CHARS = 20_000
@@ -107,9 +108,17 @@ def argv_of(checked: Checked, settings: Settings, data: Path | None) -> tuple[st
             "--run-dir", RUN_DIR)  # fmt: skip
 
 
-def variables_of(recipe: Recipe) -> tuple[str, ...]:
+def variables_of(recipe: Recipe, catalogue: Catalogue) -> tuple[str, ...]:
     """Names of the environment variables that the run may have beside those of every job."""
-    return tuple(name for reporter in recipe.report_to for name in KEYS.get(reporter, ()))
+    of_reports = tuple(name for reporter in recipe.report_to for name in KEYS.get(reporter, ()))
+    return (*of_reports, *judge_variables(options_in(recipe), catalogue))
+
+
+def judge_variables(options: Mapping[str, Mapping[str, Any]], catalogue: Catalogue) -> tuple[str, ...]:
+    """The environment variable in which the key of the judge's server is, where there is one. Raises MedChatError."""
+    judge = judge_in(options, catalogue)
+    variable = judge.endpoint.key_variable if judge and judge.endpoint else ""
+    return (variable,) if variable else ()
 
 
 def shown_command(argv: Sequence[str], settings: Settings) -> str:
@@ -168,13 +177,12 @@ def _base_override(order: Order) -> tuple[str, ...]:
 
 
 def field_at(fields: Mapping[str, Field], message: str) -> str:
-    """The key of the field that a message is about, "" for none."""
-    plain = message.removeprefix("--set ")
-    named = plain.partition(":")[0]
-    return named if named in fields else ""
+    """The key of the field that a message is about, or of which it names a part; "" for none."""
+    named = message.removeprefix("--set ").partition(":")[0]
+    return next((key for key in fields if named == key or named.startswith(f"{key}.")), "")
 
 
 __all__ = [
     "NAME_CHARS", "Checked", "Order", "argv_of", "bases_here", "check", "cloned", "data_of", "field_at",
-    "order_of", "plain_recipe", "recipes_here", "sent_order", "shown_command", "variables_of",
+    "judge_variables", "order_of", "plain_recipe", "recipes_here", "sent_order", "shown_command", "variables_of",
 ]  # fmt: skip

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from medchat.run_state import stage_words
 from medchat.ui.common import counted, escape
-from medchat.ui.job_views import stage_words
 from medchat.ui.train_data import Look
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import yaml
 
 from medchat.jobs import JobView
 from medchat.machine import size
-from medchat.run_state import ENDED, LIVING
+from medchat.run_state import ENDED, LIVING, stage_words
 from medchat.ui import job_views
 from medchat.ui.common import counted, duration, escape
-from medchat.ui.job_views import stage_words
 from medchat.ui.train_curves import chart_html, charts_of
 from medchat.ui.train_progress import Progress
+from train.row_counts import counts_words
 
 NO_LOG = "Nothing was printed yet."
 NOT_YET = "The curves begin with the first step; a base is loaded before that, which takes a while."
@@ -51,8 +51,10 @@ class Outcome(NamedTuple):
     commands: Sequence[tuple[str, str]]
 
 
-def head_html(view: JobView, progress: Progress, owner: str, outcome: Outcome | None, *, may_begin: bool) -> str:
-    """Name, status, how far it is, what came out, and what can be done with it."""
+def head_html(
+    view: JobView, progress: Progress, owner: str, outcome: Outcome | None, *, may_begin: bool, doing: str = ""
+) -> str:
+    """Name, status, how far it is, what came out, and what can be done with it. doing: what it said last."""
     state = view.state
     left_s = progress.left_s(state) if state.status == "running" else None
     facts = [f"begun {job_views.moment_html(state.started_at)}" if state.started_at else "", f"by {escape(owner)}"]
@@ -60,7 +62,7 @@ def head_html(view: JobView, progress: Progress, owner: str, outcome: Outcome | 
     if took is not None and state.status in ENDED:
         facts.append(f"took {duration(took * 1000)}")
     facts += [f"{words} {size(progress.last[name])}" for name, words in _MEMORY.items() if name in progress.last]
-    words = job_views.place_words(view, left_s) if state.status not in ENDED else ""
+    words = job_views.place_words(view, left_s, doing) if state.status not in ENDED else ""
     return (
         f'<section class="mc-job-head" data-run="{escape(view.job.id)}" data-status="{state.status}" tabindex="-1">'
         f'<h2><span dir="auto">{escape(view.job.name)}</span> {job_views.badge_html(state.status)}</h2>'
@@ -179,6 +181,7 @@ def facts_html(
         ("Recipe", escape(str((config.get("recipe") or {}).get("title", "")))),
         ("Base", escape(str(base.get("name", "")))),
         ("Data", _data_html(data)),
+        ("Rows", _rows_html(result or {})),
         ("Device", escape(str((config.get("used") or {}).get("device", "")))),
         ("Folder", f"<code>{escape(str(view.path))}</code>"),
     ]
@@ -205,11 +208,18 @@ def _plain(config: Mapping[str, Any]) -> Any:
 def _data_html(data: Mapping[str, Any]) -> str:
     files = data.get("files") or []
     its = "; ".join(
-        f"{escape(str(file.get('file', '')))}: {counted(int(file.get('rows', 0)), 'row')}, "
+        f"{escape(str(file.get('file', '')))}: {counted(int(file.get('rows', 0)), 'row')} in it, "
         f"SHA-256 <code>{escape(str(file.get('sha256', ''))[:DIGEST_CHARS])}</code>"
         for file in files
     )
     return f"{escape(str(data.get('folder', '')))}<br>{its}" if its else escape(str(data.get("folder", "")))
+
+
+def _rows_html(result: Mapping[str, Any]) -> str:
+    """How many rows each stage used and saw; "" where that was not counted."""
+    names = {f"{number}-{stage['kind']}": stage for number, stage in enumerate(result.get("stages") or ())}
+    counts = {name: stage["rows"] for name, stage in names.items() if stage.get("rows")}
+    return "<br>".join(f"{escape(stage_words(name))}: {counts_words(rows)}" for name, rows in counts.items())
 
 
 def metrics_html(result: Mapping[str, Any], titles: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,22 +14,26 @@ import gradio as gr
 from medchat.accounts import User
 from medchat.errors import MedChatError, NotFound
 from medchat.jobs import JobView
-from medchat.run_state import ENDED
+from medchat.run_state import ENDED, RunState
 from medchat.rundir import RunDir
 from medchat.ui import job_views, model_picker, train_completions, train_run_view
 from medchat.ui.common import App
 from medchat.ui.train_compare import MOST_RUNS, Compared, comparison_html
+from medchat.ui.train_desk import FIRST_RECIPE
 from medchat.ui.train_layout import TICK_S, TrainTab
 from medchat.ui.train_progress import Progress, ProgressReader
 from medchat.ui.train_run_view import Outcome
+from train.recipes import load_recipe
 
 IDLE_TICK_S = 5.0
 MOST_PAGES = 500
 KIND = "train"
 EMPTY = (
-    "No model was trained here yet. Open “New run” above, choose a recipe, and start it; “Demo: SFT” takes minutes on "
-    "a laptop and needs nothing that is not here."
+    "No model was trained here yet. Open “New run” above, choose a recipe, and start it; “{}” takes minutes on a laptop"
+    " and needs nothing that is not here."
 )
+STARTING = "its process is being started"
+DOING_CHARS = 200
 
 Updates = dict[Any, Any]
 Piece = tuple[Any, Hashable, Callable[[], Any]]  # a component, what its content depends on, and its content
@@ -124,7 +129,13 @@ class Watch:
 
         def listed() -> str:
             return job_views.runs_html(
-                self._views(), KIND, shown=shown, picked=page.picked, names=self._names(), reader=user, empty=EMPTY
+                self._views(),
+                KIND,
+                shown=shown,
+                picked=page.picked,
+                names=self._names(),
+                reader=user,
+                empty=EMPTY.format(load_recipe(FIRST_RECIPE).title),
             )
 
         is_busy = view is not None and view.state.status not in ENDED
@@ -147,9 +158,10 @@ class Watch:
         format_name = train_completions.format_of(_config(run_dir), app.catalogue) if table else ""
         ended = state.status in ENDED
         what_came_out = (_stamp(run_dir.result_file), len(app.catalogue))
+        doing = _doing(run_dir, state)
         return [
-            (tab.head, (view.job.id, state, view.place, progress.rows, *what_came_out),
-             lambda: self._head(view, progress, run_dir, user)),
+            (tab.head, (view.job.id, state, view.place, progress.rows, doing, *what_came_out),
+             lambda: self._head(view, progress, run_dir, user, doing)),
             (tab.curves, (view.job.id, state.started_at, progress.rows, ended),
              lambda: train_run_view.curves_html(view, progress, titles)),
             (tab.completions, (str(table), _stamp(table)), lambda: train_run_view.completions_html(
@@ -160,9 +172,10 @@ class Watch:
              lambda: self._facts(view, run_dir)),
         ]  # fmt: skip
 
-    def _head(self, view: JobView, progress: Progress, run_dir: RunDir, user: User) -> str:
+    def _head(self, view: JobView, progress: Progress, run_dir: RunDir, user: User, doing: str) -> str:
         owner, may_begin = job_views.owner_name(view.job.owner, self._names(), user), self._app.settings.training
-        return train_run_view.head_html(view, progress, owner, self._outcome(run_dir), may_begin=may_begin)
+        outcome = self._outcome(run_dir)
+        return train_run_view.head_html(view, progress, owner, outcome, may_begin=may_begin, doing=doing)
 
     def _names(self) -> dict[str, str]:
         return job_views.names_of(self._app.accounts.users())
@@ -218,6 +231,18 @@ class Watch:
 
 def _hidden() -> gr.Accordion:
     return gr.Accordion(visible=False)
+
+
+def _doing(run_dir: RunDir, state: RunState) -> str:
+    """What a run that is in no stage yet said last since it was started; "" for others."""
+    if state.status not in ("starting", "running") or state.stage:
+        return ""
+    stamp = _stamp(run_dir.log_file)
+    begun = datetime.fromisoformat(state.started_at).timestamp() if state.started_at else 0.0
+    if stamp is None or stamp[0] / 1e9 < begun:  # it says what an earlier process did
+        return STARTING
+    lines = [line.strip() for line in run_dir.log_tail(DOING_CHARS * 5).splitlines() if line.strip()]
+    return lines[-1][:DOING_CHARS] if lines else STARTING
 
 
 def _config(run_dir: RunDir) -> dict[str, Any]:

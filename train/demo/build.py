@@ -87,7 +87,7 @@ def build(
         _save(model, tokenizer, run_dir / name)
     for name in MODELS:
         report(f"writing {name}")
-        _publish(run_dir / name, out, name, cache_dir)
+        _publish(run_dir / name, out, name, cache_dir, report)
     _write_card(out, recipe, knowledge.digest, len(knowledge.conditions))
 
 
@@ -103,11 +103,11 @@ def _save(model: LlamaForCausalLM, tokenizer: AutoTokenizer, folder: Path) -> No
     tokenizer.save_pretrained(folder)
 
 
-def _publish(folder: Path, out: Path, name: str, cache_dir: Path) -> None:
+def _publish(folder: Path, out: Path, name: str, cache_dir: Path, say: Callable[[str], None]) -> None:
     """GGUF for the app; bfloat16 safetensors, half as large, for training."""
     target = out / name
     target.mkdir(parents=True, exist_ok=True)
-    to_gguf(folder, out / f"{name}-{GGUF_KIND}.gguf", GGUF_KIND, cache_dir)
+    to_gguf(folder, out / f"{name}-{GGUF_KIND}.gguf", GGUF_KIND, cache_dir, say)
     LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(target)
     for file in folder.glob("*"):
         if file.suffix in (".json", ".jinja") and file.name not in ("config.json", "generation_config.json"):
