@@ -184,6 +184,7 @@ def test_a_new_password_opens_a_closed_name(accounts: Accounts) -> None:
     assert accounts.sign_in("Bob", "another password", HERE)
 
 
+@pytest.mark.slow
 def test_twenty_failures_close_an_address_whatever_the_names(accounts: Accounts) -> None:
     for number in range(20):
         fail(accounts, f"name {number}", 1)

@@ -25,8 +25,16 @@ ENDLESS = "word " * 5000
 # Answer -> the text after which the chain model gives it (or goes on for ever, a letter at a time).
 CUES = {"i!": "H", "<unused94>k": "S", "é€😀x": "U", ENDLESS: "a"}
 CHAINS = ["Hi!<|end|>", "S<unused94>k<|end|>", "Ué€😀x<|end|>", "abcdefga"]
-BYTES = ["llamacpp", *(f"transformers {name}" for name in tiny_hf.ARCHITECTURES if name != "biogpt")]  # a token a byte
-LOCAL = [*BYTES, "transformers biogpt"]
+OFTEN = ("llama", "gemma3")  # the other architectures are asked where there is time
+BYTES = [  # a token a byte
+    "llamacpp",
+    *(
+        pytest.param(f"transformers {name}", marks=[] if name in OFTEN else pytest.mark.slow)
+        for name in tiny_hf.ARCHITECTURES
+        if name != "biogpt"
+    ),
+]
+LOCAL = [*BYTES, pytest.param("transformers biogpt", marks=pytest.mark.slow)]
 ONE_OF_EACH = ["llamacpp", "transformers llama"]
 Subject = Callable[..., tuple[Backend, list[Request]]]
 
