@@ -31,7 +31,7 @@
   }
 
   function order() {
-    const fields = all("[data-field]", form()).filter((field) => field.type !== "radio" || field.checked);
+    const fields = all("[data-field]", form()).filter((field) => !["radio", "checkbox"].includes(field.type) || field.checked);
     const models = all("[data-list=models] :checked", form()).map(({ value }) => value);
     return { ...Object.fromEntries(fields.map((field) => [field.dataset.field, field.value])), study: form().dataset.study, models, raters: people(form()) };
   }

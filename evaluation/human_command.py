@@ -7,6 +7,11 @@ from pathlib import Path
 from evaluation.human_data import HumanData
 from medchat.settings import Settings
 
+STUDY_HELP = (
+    "an id from `python -m medchat study list`, or the name of only one study; it has to be closed, or to show its"
+    " results"
+)
+
 
 def add_human_parser(commands: "_SubParsersAction[ArgumentParser]", common: ArgumentParser) -> None:
     """Adds `human` to the commands."""
@@ -16,7 +21,7 @@ def add_human_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argu
         " plots as SVG. Without --study and --example: all ratings and votes but those of studies that are open.",
     )  # fmt: skip
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--study", metavar="ID", help="one study, which has to be closed or to show its results")
+    source.add_argument("--study", metavar="STUDY", help=STUDY_HELP)
     source.add_argument("--example", action="store_true", help="the bundled example study, which is simulated")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)")
@@ -61,7 +66,9 @@ def _data(args: Namespace, settings: Settings) -> HumanData:
 
     check(settings.db_url)
     with closing(Store(settings.db_url)) as store:
-        if args.study:
+        study_id = None
+        if args.study is not None:
             catalogue = Catalogue(settings.models_dir, settings.own_models_file)
-            StudyService(store, catalogue, None, settings).look(args.study, TERMINAL)
-        return from_store(store, args.study, settings, named=args.names)
+            studies = StudyService(store, catalogue, None, settings)
+            study_id = studies.look(studies.find(args.study).id, TERMINAL).id
+        return from_store(store, study_id, settings, named=args.names)

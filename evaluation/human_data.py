@@ -88,7 +88,12 @@ class AnswerText:
 
 @dataclass(frozen=True, slots=True)
 class FlowRow:
-    """What became of the assignments of one kind ("rate", "pair"). repeats: the hidden ones among those dealt."""
+    """What became of the assignments of one kind ("rate", "pair"). repeats: the hidden ones among those dealt.
+
+    asked: judgements that the design asks for, without hidden repeats. Of these, dealt_again: assignments dealt after
+    the opening, as raters came or went; short: that nobody has or had; not_made: short and waiting ones together.
+    withdrawn_repeats: hidden ones among those withdrawn, which are not dealt again.
+    """
 
     kind: str
     dealt: int
@@ -97,13 +102,35 @@ class FlowRow:
     withdrawn: int
     waiting: int
     repeats: int
+    asked: int
+    dealt_again: int = 0
+    short: int = 0
+    not_made: int = 0
+    withdrawn_repeats: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyLooks:
+    """Who could see results by model before the closing, as the audit has it.
+
+    spans: from when to when they were shown, None for until the closing, or until now. looks: at results that were
+    shown, users: who looked, raters: how many of these judge in the study. refused: looks at what was not shown.
+    """
+
+    spans: tuple[tuple[datetime, datetime | None], ...] = ()
+    looks: int = 0
+    users: int = 0
+    raters: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StudyFacts:
-    """How the study was set up, and what became of it. dropped_out: raters who left before the end.
+    """How the study was set up, and what became of it.
 
     rubrics: title and version of each that was asked. design: as the study keeps it. specialties: questions of each.
+    joined: raters whom the study had once it was open; of these, raters: who took part, that is judged at least once;
+    dropped_out: who left before the end, dropped_out_raters: those among them who took part; consented: who agreed.
     """
 
     status: str
@@ -112,24 +139,36 @@ class StudyFacts:
     seed: int
     questions: int
     specialties: Mapping[str, int]
+    joined: int
     raters: int
     dropped_out: int
+    dropped_out_raters: int
     consented: int
     flow: tuple[FlowRow, ...]
+    early: EarlyLooks = EarlyLooks()
     opened_at: datetime | None = None
     closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Adjudicated:
-    """An adjudicator's decision on an item on which raters differed; the raters' own judgements stay beside it."""
+    """An adjudicator's decision on an item on which raters differed; the raters' own judgements stay beside it.
 
+    number: of the item in the study. scores: as of HumanRating, empty of a pair. vote: "a" for the first of answer_ids,
+    "" of a single answer.
+    """
+
+    number: int
     answer_ids: tuple[str, ...]
     question_id: str
     reasons: tuple[str, ...]
-    decision: Mapping[str, Any]
     comment: str
     at: datetime
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    harm_extent: str = ""
+    harm_likelihood: str = ""
+    critical: bool = False
+    vote: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +224,10 @@ def filtered(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> HumanData:
-    """Only the judgements that fit all that is given; until is not itself in it. A vote fits either of its models."""
+    """Only the judgements that fit all that is given; until is not itself in it. A vote fits either of its models.
+
+    Decisions stay on what any judgement is left of.
+    """
 
     def fits(one: HumanRating | HumanVote) -> bool:
         models = one.models if isinstance(one, HumanVote) else (one.model,)
@@ -197,4 +239,7 @@ def filtered(
             and (until is None or one.at < until)
         )
 
-    return replace(data, ratings=[its for its in data.ratings if fits(its)], votes=[v for v in data.votes if fits(v)])
+    ratings, votes = [its for its in data.ratings if fits(its)], [vote for vote in data.votes if fits(vote)]
+    judged = {*(frozenset([its.answer_id]) for its in ratings), *(frozenset(vote.pair) for vote in votes)}
+    decisions = [its for its in data.adjudications if frozenset(its.answer_ids) in judged]
+    return replace(data, ratings=ratings, votes=votes, adjudications=decisions)

@@ -13,6 +13,7 @@ from evaluation.human_measures import Judged, Measure, Preferred
 from evaluation.stats import ANY, Floats, sign_flip_p
 
 ALPHA = 0.05
+HALF = 0.5  # of the votes: neither model is preferred
 Better = Literal["first", "second", "not shown"]
 
 
@@ -20,10 +21,11 @@ Better = Literal["first", "second", "not shown"]
 class HumanDifference:
     """A measure of the second model less that of the first, over the questions on which both were judged.
 
-    Of votes: the second one's share of the preferences, ties halved, less a half. p: of no difference, by permuting the
-    two models within whole questions; q: p after Benjamini and Hochberg over all measures and pairs of models of this
-    table. effect: Cohen's d, or h of shares (of votes against a half), as effect_name says. better: which model is,
-    where q is below 0.05 and the interval does not hold 0.
+    Of votes value is the second one's share of the preferences between the two, ties halved. equal: the value where
+    neither is better, 0, of votes a half. p: of that value, by permuting the two models within whole questions; q: p
+    after Benjamini and Hochberg over all measures and pairs of models of this table. effect: Cohen's d, or h of shares
+    (of votes against a half), as effect_name says. better: which model is, where q is below 0.05 and the interval does
+    not hold the value of equal ones.
     """
 
     measure: str
@@ -43,6 +45,7 @@ class HumanDifference:
     n_questions: int
     is_share: bool
     method: str
+    equal: float = 0.0
 
 
 def rate_differences(
@@ -132,11 +135,10 @@ def _voted(
     found = mean_of(values, drawn, (0.0, 1.0))
     share = found.value or 0.0
     table = drawn.table(values)
-    low, high = (None if end is None else end - 0.5 for end in (found.low, found.high))
     return HumanDifference(
-        measure.id, measure.label, first, second, 1 - share, share, share - 0.5, low, high,
-        _permuted_p(_question_means(table) - 0.5, seed), 1.0, cohen_h(0.5, share), "h",
-        "not shown", int(table.counts.any(axis=1).sum()), True, found.method,
+        measure.id, measure.label, first, second, 1 - share, share, share, found.low, found.high,
+        _permuted_p(_question_means(table) - HALF, seed), 1.0, cohen_h(HALF, share), "h",
+        "not shown", int(table.counts.any(axis=1).sum()), True, found.method, HALF,
     )  # fmt: skip
 
 
@@ -153,6 +155,6 @@ def _permuted_p(gaps: Floats, seed: int) -> float:
 
 def _better(its: HumanDifference, q: float, measure: Measure) -> Better:
     low, high = (its.low, its.high) if its.low is not None and its.high is not None else ANY
-    if q >= ALPHA or low <= 0 <= high:
+    if q >= ALPHA or low <= its.equal <= high:
         return "not shown"
-    return "second" if (its.value > 0) == (measure.better == "high") else "first"
+    return "second" if (its.value > its.equal) == (measure.better == "high") else "first"

@@ -80,8 +80,11 @@ class Resampling:
         """In words."""
         n_questions, n_raters = len(self.questions), len(self.raters)
         if self.both_ways:
-            return f"two-way bootstrap over {n_questions} questions and {n_raters} raters, 95 %"
-        return f"bootstrap over {n_questions} questions ({n_raters} raters are too few to be drawn), 95 %"
+            drawn, few = f"two-way bootstrap over {n_questions} questions and {n_raters} raters", "few raters"
+        else:
+            drawn = f"bootstrap over {n_questions} questions ({n_raters} raters are too few to be drawn)"
+            few = "few questions"
+        return f"{drawn}, percentiles widened for {few} (Satterthwaite), 95 %"
 
     def table(self, values: Iterable[Value]) -> Table:
         """The values by question and rater."""

@@ -100,10 +100,13 @@ def preferred(data: HumanData) -> Iterator[Preferred]:
         turned = place[vote.models[0]] > place[vote.models[1]]
         first, second = vote.models[::-1] if turned else vote.models
         for measure, side in sides.items():
-            left = _LEFT[side]
-            if reverse.get(measure, False) != turned:
-                left = 1 - left
+            left = left_share(side, turned=reverse.get(measure, False) != turned)
             yield Preferred(measure, first, second, vote.question_id, vote.rater, left)
+
+
+def left_share(side: str, *, turned: bool) -> float:
+    """1 where the left answer was chosen, 0 where the right one was, a half for a tie; turned: 0 for the left one."""
+    return 1 - _LEFT[side] if turned else _LEFT[side]
 
 
 _LEFT = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": 0.5}

@@ -9,9 +9,11 @@ from evaluation.human import GOOD_TARGET, TARGET_SOURCE, HumanResults
 from evaluation.human_axes import GOOD_WORDS
 from evaluation.human_cases import headline
 from evaluation.human_data import HumanData
+from evaluation.human_judgements import JUDGEMENTS, judgement_rows
 from evaluation.human_plots import all_plots, good_plot
-from evaluation.human_report_cases import adjudication_sections, case_sections, correction_sections, trend_sections
-from evaluation.human_report_design import design_blocks, flow_blocks
+from evaluation.human_report_cases import case_sections, correction_sections, trend_sections
+from evaluation.human_report_decisions import adjudication_sections
+from evaluation.human_report_design import design_blocks, flow_blocks, warning_blocks
 from evaluation.human_report_models import (
     axis_sections,
     difference_sections,
@@ -42,12 +44,16 @@ METHODS = (
     "Differences are paired by question: p comes from exchanging the two models within whole questions. q is p after"
     " Benjamini and Hochberg over all measures and pairs of models of its table. A model is called better where q is"
     " below 0.05 and the interval does not hold 0; not shown is no proof that models are equal.",
+    "Head to head: of the votes between two models the share that one of them won, ties halved. 50 % is no preference:"
+    " p, the verdict and Cohen's h are against that, and the interval is one of the share, not of a difference.",
     "Effect sizes: Cohen's d for scales (0.2 is called small, 0.5 medium, 0.8 large), Cohen's h for shares.",
     "Five of the nine axes of the pairwise form ask which answer has more of something bad. Their votes are turned, so"
     " that more is better everywhere in this report.",
     "Strengths are log odds: 0.7 above another model means that it wins about two of three votes without a tie. The"
     " adjusted ranking is that of answers of the same length and markup on the same side of the page; it does not say"
     " that length is wrong, only what is left without it.",
+    "Raters read the answers as plain text, the marks of Markdown as typed. Adjusting for Markdown therefore allows for"
+    " marks that raters saw, not for a layout.",
     GOOD_WORDS,
     "For research and teaching, never for the care of a patient.",
 )
@@ -71,7 +77,7 @@ def build(results: HumanResults, data: HumanData) -> Document:
         *automatic_sections(results),
         *case_sections(results, data.answers),
         *correction_sections(results, data.answers),
-        *adjudication_sections(results, data.answers),
+        *adjudication_sections(results, data),
         *trend_sections(results, headline(data)),
         Section("method", "How to read this", [Points(METHODS)]),
     ]
@@ -100,7 +106,8 @@ def write_report(results: HumanResults, data: HumanData, out: Path) -> list[Path
     with _writing(out):
         for name, text in texts.items():
             (out / name).write_text(text, encoding="utf-8", errors="replace")
-        tables = write_tables(tables_of(results), out / "tables")
+        judgements = {JUDGEMENTS: rows} if (rows := judgement_rows(results, data)) else {}
+        tables = write_tables(tables_of(results) | judgements, out / "tables")
     return [*(out / name for name in texts), *tables]
 
 
@@ -122,23 +129,23 @@ def _writing(out: Path) -> Iterator[None]:
 def _glance(results: HumanResults) -> list[Block]:
     """What was found, in sentences that each name their figure."""
     blocks: list[Block] = [Text(SIMULATED, "warn")] if results.simulated else []
-    if results.facts is not None and results.facts.status != "closed":
-        text = f"The study is still open: {count(results.n_open, 'assignment')} wait. What is here is preliminary."
-        blocks.append(Text(text, "warn"))
+    blocks += warning_blocks(results)
     points = [*_ranked(results), *_good_points(results), *_harm_points(results), *_rater_points(results)]
     return [*blocks, Points(points)] if points else [*blocks, Text("Nothing was judged yet.")]
 
 
 def _ranked(results: HumanResults) -> list[str]:
     ranking = results.ranking
-    if ranking is None or not ranking.rows or ranking.rows[0].strength is None:
+    ranked = [row for row in ranking.rows if row.strength is not None] if ranking else []
+    if ranking is None or not ranked:
         return list(ranking.notes) if ranking else []
-    order = ", ".join(f"{results.models[row.model]} ({percent(row.win_rate)} of votes)" for row in ranking.rows)
+    order = ", ".join(f"{results.models[row.model]} ({percent(row.win_rate)} of votes)" for row in ranked)
     points = [f"Votes rank the models: {order}."]
     if ranking.adjusted:
-        names = [results.models[row.model] for row in ranking.adjusted.rows]
-        same = [row.model for row in ranking.adjusted.rows] == [row.model for row in ranking.rows]
-        told = "the same order" if same else f"another order: {', '.join(names)}"
+        adjusted = [row.model for row in ranking.adjusted.rows if row.strength is not None]
+        is_same = adjusted == [row.model for row in ranked]
+        names = ", ".join(results.models[model] for model in adjusted)
+        told = "the same order" if is_same else f"another order: {names}"
         points.append(f"Adjusted for length, Markdown and side: {told}.")
     bias = ranking.position_bias
     if bias.value is not None:

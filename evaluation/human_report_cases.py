@@ -1,6 +1,6 @@
-"""The parts of a human evaluation's report on single cases: disputes with full texts, corrections, decisions, time."""
+"""The parts of a human evaluation's report on single cases: disputes with full texts, corrections, time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from evaluation.human import HumanResults
 from evaluation.human_axes import AxisInfo
@@ -41,7 +41,7 @@ def correction_sections(results: HumanResults, answers: Mapping[str, AnswerText]
     ]
     for number, its in enumerate(results.corrections, 1):
         answer = answers.get(its.answer_id)
-        asked = _short(answer.question) if answer else GONE
+        asked = in_short(answer.question) if answer else GONE
         inside: list[Block] = [
             *(
                 [Passage("Question", _asked(answer)), Passage("The answer", answer.solution)]
@@ -52,22 +52,6 @@ def correction_sections(results: HumanResults, answers: Mapping[str, AnswerText]
         ]
         blocks.append(Details(f"{number}. {results.models.get(its.model, its.model)}: {asked}", inside))
     return [Section("corrections", "Corrections", blocks)]
-
-
-def adjudication_sections(results: HumanResults, answers: Mapping[str, AnswerText]) -> list[Section]:
-    """What was decided where raters differed; the raters' own judgements are in the figures, not these decisions."""
-    if not results.adjudications:
-        return []
-    rows = []
-    for its in results.adjudications:
-        answer = next((answers[one] for one in its.answer_ids if one in answers), None)
-        decided = "; ".join(f"{name.replace('_', ' ')}: {_value(value)}" for name, value in its.decision.items())
-        asked = _short(answer.question) if answer else GONE
-        rows.append([asked, "; ".join(its.reasons), decided, its.comment or "-", day(its.at)])
-    headers = ("Question", "Why", "Decision", "Comment", "On")
-    note = "Decisions stand beside the raters' judgements and replace none of them in this report."
-    table = Table("Adjudicated items", headers, rows, words=3)
-    return [Section("adjudication", "Adjudication", [Text(note), table])]
 
 
 def trend_sections(results: HumanResults, axis: AxisInfo | None) -> list[Section]:
@@ -89,17 +73,30 @@ def trend_sections(results: HumanResults, axis: AxisInfo | None) -> list[Section
     return [Section("trend", "Over time", [Text(note), *(plot.figure for plot in trend_plots(results)), table])]
 
 
+def full_texts(answers: Sequence[AnswerText | None], models: Mapping[str, str]) -> list[Block]:
+    """The question, and what is left of its answer, or of the two of a pair."""
+    known = [answer for answer in answers if answer is not None]
+    blocks: list[Block] = [Passage("Question", _asked(known[0]))] if known else [Text(GONE)]
+    for side, answer in zip(SIDES, answers, strict=False):
+        if answer is not None:
+            label = f"{side if len(answers) > 1 else 'Answer'} ({models.get(answer.model, answer.model)})"
+            blocks += [Passage(f"{label}: reasoning", answer.reasoning)] if answer.reasoning.strip() else []
+            blocks.append(Passage(f"{label}: solution", answer.solution))
+    return blocks
+
+
+def in_short(text: str) -> str:
+    """The text on one line, cut where it is long."""
+    words = " ".join(text.split())
+    return words if len(words) <= QUESTION_CHARS else f"{words[:QUESTION_CHARS].rstrip()}\u2026"
+
+
 def _case(number: int, its: DisputedCase, results: HumanResults, answers: Mapping[str, AnswerText]) -> Details:
     texts = [answers.get(answer) for answer in its.answer_ids]
     known = [answer for answer in texts if answer is not None]
     models = " and ".join(results.models.get(answer.model, answer.model) for answer in known)
-    asked = _short(known[0].question) if known else GONE
-    blocks: list[Block] = [Passage("Question", _asked(known[0]))] if known else [Text(GONE)]
-    for side, answer in zip(SIDES, texts, strict=False):
-        if answer is not None:
-            label = f"{side if len(texts) > 1 else 'Answer'} ({results.models.get(answer.model, answer.model)})"
-            blocks += [Passage(f"{label}: reasoning", answer.reasoning)] if answer.reasoning.strip() else []
-            blocks.append(Passage(f"{label}: solution", answer.solution))
+    asked = in_short(known[0].question) if known else GONE
+    blocks = full_texts(texts, results.models)
     rows = [[results.raters.get(one.rater, one.rater), one.text, one.comment or "-"] for one in its.said]
     blocks.append(Table("What the raters said", ("Rater", "Judgement", "Comment"), rows, words=2))
     apart = f"{100 * its.spread:.0f} % of the scale apart" if len(texts) == 1 else f"split {100 * its.spread:.0f} %"
@@ -108,14 +105,3 @@ def _case(number: int, its: DisputedCase, results: HumanResults, answers: Mappin
 
 def _asked(answer: AnswerText) -> str:
     return "\n\n".join(part for part in (answer.context, answer.question) if part.strip())
-
-
-def _short(text: str) -> str:
-    words = " ".join(text.split())
-    return words if len(words) <= QUESTION_CHARS else f"{words[:QUESTION_CHARS].rstrip()}\u2026"
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {its}" for name, its in value.items())
-    return str(value)

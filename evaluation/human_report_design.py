@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.human import HumanResults
-from evaluation.human_data import FlowRow
-from evaluation.human_words import NOTHING, count, day, percent, said
+from evaluation.human_data import FlowRow, StudyFacts
+from evaluation.human_words import NOTHING, count, day, moment, percent, said
 from evaluation.report_blocks import Block, Table, Text
 
 FEW_QUESTIONS = 100
@@ -13,8 +13,31 @@ TASKS = {
     "rate": "each answer is rated by itself", "pairwise": "two answers side by side are voted on",
     "both": "answers are rated, and two side by side are voted on; nobody votes on an answer that they rate",
 }  # fmt: skip
-FLOW_HEADERS = ("What", "Dealt", "Done", "Cannot rate", "Withdrawn", "Waiting", "Hidden repeats among them")
+FLOW_HEADERS = (
+    "What", "Asked by the design", "Dealt", "Of these after the opening", "Withdrawn", "Done", "Cannot rate", "Waiting",
+    "Short", "Hidden repeats dealt",
+)  # fmt: skip
 KINDS = {"rate": "Ratings", "pair": "Votes"}
+
+
+def warning_blocks(results: HumanResults) -> list[Block]:
+    """What a reader has to know of the study before any figure: that it goes on, ended early, or was seen early."""
+    facts = results.facts
+    if facts is None:
+        return []
+    told = []
+    if facts.status != "closed":
+        told.append(
+            f"The study is still open: {count(results.n_open, 'assignment')} wait. What is here is preliminary."
+        )
+    asked, lacking = sum(row.asked for row in facts.flow), sum(row.not_made for row in facts.flow)
+    if facts.status == "closed" and lacking:
+        short = sum(row.short for row in facts.flow)
+        nobody = f", of which {short:,} were left with no rater" if short else ""
+        told.append(f"The study was closed with {lacking:,} of {count(asked, 'judgement')} not made{nobody}.")
+    if facts.early.spans:
+        told.append(f"Results by model were {_shown_early(facts)}.")
+    return [Text(text, "warn") for text in told]
 
 
 def design_blocks(results: HumanResults) -> list[Block]:
@@ -33,13 +56,14 @@ def design_blocks(results: HumanResults) -> list[Block]:
         ["Questions", _questions(facts.questions, facts.specialties)],
         ["Task", TASKS.get(str(facts.design.get("tasks")), NOTHING)],
         ["Forms", "; ".join(facts.rubrics) or NOTHING],
-        ["Raters", f"{count(facts.raters, 'rater')}, {k or NOTHING} for each item"],
+        ["Raters", f"{count(facts.raters, 'rater')} took part; {k or NOTHING} asked for each item"],
         ["Hidden repeats", f"{percent(_number(facts.design, 'repeat_share'))} of each rater's items, unmarked"],
         ["Calibration", _calibration(facts.design)],
         ["Least time for an item", f"{facts.design.get('min_seconds') or 0:g} s"],
         ["Blinding", _blinding(results)],
-        ["Order and sides", f"drawn at random from the seed {facts.seed}, balanced over raters, models and sides"],
-        ["Consent", f"{facts.consented} of {count(facts.raters, 'rater')} agreed to the text that was shown"],
+        ["Results by model", _results_shown(facts)],
+        ["Order and sides", _drawn(facts)],
+        ["Consent", _consent(facts)],
         ["Judged", f"from {day(results.since)} to {day(results.until)}"],
         ["Analysis", f"seed {results.seed}, {results.resamples:,} resamples; {results.method}"],
     ]
@@ -56,10 +80,7 @@ def flow_blocks(results: HumanResults) -> list[Block]:
     facts = results.facts
     blocks: list[Block] = []
     if facts is not None:
-        note = (
-            f"{count(facts.raters, 'rater')} took part; {facts.dropped_out} dropped out. What a rater who dropped out"
-            " had not judged was withdrawn and dealt to others; what they had judged stays."
-        )
+        note = f"{_people(facts)} {_fate(facts)}"
         blocks += [Text(note), Table("Assignments", FLOW_HEADERS, [_flow_row(row) for row in facts.flow])]
     if results.cannot:
         rows = [[results.models[its.model], str(its.estimate.n), said(its.estimate, is_share=True), its.estimate.method]
@@ -70,7 +91,9 @@ def flow_blocks(results: HumanResults) -> list[Block]:
 
 
 def _flow_row(row: FlowRow) -> list[str]:
-    numbers = (row.dealt, row.done, row.cannot, row.withdrawn, row.waiting, row.repeats)
+    numbers = (
+        row.asked, row.dealt, row.dealt_again, row.withdrawn, row.done, row.cannot, row.waiting, row.short, row.repeats,
+    )  # fmt: skip
     return [KINDS.get(row.kind, row.kind), *(f"{n:,}" for n in numbers)]
 
 
@@ -99,6 +122,63 @@ def _blinding(results: HumanResults) -> str:
         else ""
     )
     return f"raters saw neither names nor each other's judgements{knew}"
+
+
+def _results_shown(facts: StudyFacts) -> str:
+    refused = f"; {count(facts.early.refused, 'look')} refused" if facts.early.refused else ""
+    if facts.early.spans:
+        return f"{_shown_early(facts)}{refused}"
+    return f"shown to nobody while the study was open{refused}"
+
+
+def _shown_early(facts: StudyFacts) -> str:
+    """ "shown while the study was open, from 2026-03-02 09:30 UTC on: 3 looks, by 2 users" """
+    early = facts.early
+    spans = ", and ".join(
+        f"from {moment(since)} {'on' if until is None else f'to {moment(until)}'}" for since, until in early.spans
+    )
+    among = f", {early.raters} of them {'a rater' if early.raters == 1 else 'raters'} of this study"
+    users = f", by {count(early.users, 'user')}{among if early.raters else ''}" if early.looks else ""
+    return f"shown while the study was open, {spans}: {count(early.looks, 'look')}{users}"
+
+
+def _drawn(facts: StudyFacts) -> str:
+    first = f"drawn at random from the seed {facts.seed} at the opening, balanced over raters, models and sides"
+    if not any(row.withdrawn or row.dealt_again for row in facts.flow):
+        return first
+    return f"{first}; what was dealt later, after raters came or went, is not from that table"
+
+
+def _consent(facts: StudyFacts) -> str:
+    if not facts.consented and not facts.design.get("consent"):
+        return "no text was shown"
+    return f"{facts.consented} of {count(facts.joined, 'rater')} who joined agreed to the text that was shown"
+
+
+def _people(facts: StudyFacts) -> str:
+    """Who joined, who of them took part, and who left."""
+    idle = facts.joined - facts.raters
+    gone = facts.dropped_out
+    left = f" {gone} left before the end, {facts.dropped_out_raters} of them after having judged." if gone else ""
+    return (
+        f"{count(facts.joined, 'rater')} joined: {facts.raters} took part, which is to have judged at least once, and"
+        f" {idle} judged nothing.{left or ' Nobody left before the end.'}"
+    )
+
+
+def _fate(facts: StudyFacts) -> str:
+    """What became of assignments that raters did not come to."""
+    back = sum(row.withdrawn for row in facts.flow)
+    again, short = sum(row.dealt_again for row in facts.flow), sum(row.short for row in facts.flow)
+    if not back and not again:
+        return "No assignment was withdrawn or dealt again."
+    repeats = sum(row.withdrawn_repeats for row in facts.flow)
+    hidden = f" ({count(repeats, 'hidden repeat')} among them, not to be dealt again)" if repeats else ""
+    lacking = f"; {count(short, 'judgement')} that the design asks for had no rater in the end" if short else ""
+    return (
+        f"As raters came or went, {count(back, 'assignment was', 'assignments were')} withdrawn{hidden} and"
+        f" {again:,} dealt again{lacking}. What was judged before stays."
+    )
 
 
 def _number(design: Mapping[str, Any], name: str) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from evaluation.human import HumanResults, Profile
-from evaluation.human_differences import HumanDifference
+from evaluation.human_differences import HALF, HumanDifference
 from evaluation.human_measures import OVERALL
 from evaluation.human_plots import harm_plots, pair_plot, profile_plots, ranking_plot
 from evaluation.human_words import (
@@ -13,6 +13,7 @@ from evaluation.human_words import (
     decimals,
     directed,
     effect,
+    head_to_head,
     interval,
     percent,
     q_and_p,
@@ -92,22 +93,26 @@ def difference_sections(results: HumanResults) -> list[Section]:
     overall = [its for its in results.pair_differences if its.measure == OVERALL]
     others = [its for its in results.pair_differences if its.measure != OVERALL]
     if overall:
-        blocks += _differences("Differences between models, votes overall", overall, results.models)
+        blocks += _differences("Head to head, votes overall", overall, results.models)
     if others:
-        inside = _differences("Differences between models, axes of the votes", others, results.models)
-        blocks.append(Details("Differences on each axis of the votes", inside))
+        inside = _differences("Head to head, axes of the votes", others, results.models)
+        blocks.append(Details("Head to head on each axis of the votes", inside))
     return [Section("differences", "Differences between models", blocks)] if blocks else []
 
 
 def _differences(caption: str, found: Sequence[HumanDifference], models: Mapping[str, str]) -> list[Block]:
     first = next(iter(models))
     shown = found if len(found) <= MOST_DIFFERENCES else [its for its in found if first in (its.first, its.second)]
+    of_votes = found[0].equal == HALF
     rows: list[list[str | Cell]] = [
-        [its.label, f"{models[its.second]} against {models[its.first]}", change(its), *q_and_p(its),
+        [its.label, f"{models[its.second]} against {models[its.first]}",
+         head_to_head(its, models) if of_votes else change(its), *q_and_p(its),
          verdict(its, models), effect(its), str(its.n_questions)]
         for its in shown
     ]  # fmt: skip
-    headers = ("Measure", "Models", "Difference", "p", "q", "Verdict", "Effect size", "Questions")
+    value = "Share of their votes, ties halved" if of_votes else "Difference"
+    size = "Effect size against 50 %" if of_votes else "Effect size"
+    headers = ("Measure", "Models", value, "p", "q", "Verdict", size, "Questions")
     table = Table(caption, headers, rows, labels=2, texts=("Verdict",))
     if len(shown) == len(found):
         return [table]
@@ -201,9 +206,19 @@ def _profile_table(caption: str, profiles: Sequence[Profile], results: HumanResu
             else _estimate(found, is_share=its.measure.is_share)
             for found in its.models.values()
         ]  # fmt: skip
-        methods = dict.fromkeys(found.method for found in its.models.values() if found.value is not None)
-        rows.append([directed(its.measure), *cells, "; ".join(methods)])
+        rows.append([directed(its.measure), *cells, _methods(its, results.models)])
     return Table(caption, ("Axis", *results.models.values(), "Method"), rows, words=1)
+
+
+def _methods(profile: Profile, models: Mapping[str, str]) -> str:
+    """How the intervals were found; where that differs by model, whose is which."""
+    by_method: dict[str, list[str]] = {}
+    for model, found in profile.models.items():
+        if found.value is not None:
+            by_method.setdefault(found.method, []).append(models[model])
+    if len(by_method) < 2:
+        return "".join(by_method)
+    return "; ".join(f"{', '.join(names)}: {method}" for method, names in by_method.items())
 
 
 def _distributions(results: HumanResults) -> list[Block]:

@@ -6,20 +6,32 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from evaluation.human_axes import AxisInfo, axes_of, is_good, merged, scores_of, told_apart
-from evaluation.human_data import Adjudicated, AnswerText, FlowRow, HumanData, HumanRating, HumanVote, StudyFacts
+from evaluation.human_data import AnswerText, HumanData, HumanRating, HumanVote
+from evaluation.human_study import adjudications_of, facts_of, forms_of
 from evaluation.people import with_options
 from evaluation.predictions import Prediction, prediction_files, read_predictions
 from medchat.records import question_id
 from medchat.settings import Settings
 from medchat.store import AnswerRecord, CastVote, RatingRecord, Store
-from medchat.store.study_records import Assignment, StudyItem, StudyJudgements
+from medchat.store.study_records import Assignment, StudyItem, StudyJudgements, StudyRater
 
 ALL = "All ratings"
 # Headings, list items and bold passages: what makes an answer look worked out.
 _MARKDOWN = re.compile(r"^\s{0,3}#{1,6} |^\s*(?:[-*+]|\d{1,3}[.)]) +|\*\*[^*\n]+\*\*", re.MULTILINE)
+
+
+class Place(NamedTuple):
+    """Where a judgement stands in its study, all "" for one outside of any.
+
+    group: of its rater. repeat_of: the id of the judgement that it repeats, for a hidden repeat.
+    """
+
+    specialty: str = ""
+    group: str = ""
+    repeat_of: str = ""
 
 
 def from_store(store: Store, study_id: str | None, settings: Settings, *, named: bool = False) -> HumanData:
@@ -41,17 +53,11 @@ def markdown_marks(text: str) -> int:
 
 def _study(its: StudyJudgements, store: Store, names: Mapping[str, str], settings: Settings, named: bool) -> HumanData:
     items = {item.id: item for item in its.items}
-    groups = {rater.rater: rater.group for rater in its.raters}
-    by_id = {assignment.id: assignment for assignment in its.assignments}
-    ratings = [
-        _rating(record, its.answers[record.answer_id], groups, items[by_id[key].item_id], _first(by_id[key], by_id))
-        for key, record in its.ratings.items()
-    ]
-    votes = [
-        _vote(vote, its.answers, groups, items[by_id[key].item_id].specialty, _first(by_id[key], by_id))
-        for key, vote in its.votes.items()
-    ]
-    specialties = {item.question_id: item.specialty for item in its.items}
+    places = _places(its.assignments, items, its.raters)
+    ratings = [_rating(record, its.answers[record.answer_id], places[key]) for key, record in its.ratings.items()]
+    votes = [_vote(vote, its.answers, places[key]) for key, vote in its.votes.items()]
+    specialties = {key: item.specialty for item in its.items if item.kind != "calibration" for key in item.answer_ids}
+    answers = {key: its.answers[key] for key in specialties}
     raters = [rater.rater for rater in its.raters]
     folders = [settings.runs_dir / its.study.run_id] if its.study.run_id else []
     return HumanData(
@@ -60,15 +66,15 @@ def _study(its: StudyJudgements, store: Store, names: Mapping[str, str], setting
         simulated=False,
         ratings=sorted(ratings, key=lambda rating: rating.at),
         votes=sorted(votes, key=lambda vote: vote.at),
-        axes=merged(axes_of(shown) for shown in _forms(its)),
-        models=_models(its.study.design.get("models", ()), its.answers.values(), names),
+        axes=merged(axes_of(shown) for shown in forms_of(its)),
+        models=_models(its.study.design.get("models", ()), answers.values(), names),
         raters=_raters(raters, its.study.id, store, named),
-        answers={key: _text(answer, specialties.get(answer.question_id, "")) for key, answer in its.answers.items()},
-        automatic=_automatic(its.answers, folders),
+        answers={key: _text(answer, specialties[key]) for key, answer in answers.items()},
+        automatic=_automatic(answers, folders),
         calibration=_calibration(its),
-        adjudications=_adjudications(its, items),
+        adjudications=adjudications_of(its),
         n_open=sum(assignment.state == "open" for assignment in its.assignments),
-        facts=_facts(its, items),
+        facts=facts_of(its, store),
     )
 
 
@@ -78,18 +84,21 @@ def _everything(store: Store, names: Mapping[str, str], settings: Settings, name
     asked = [vote.rubric for vote in its.votes if vote.rubric]
     shown |= {(rubric.rubric_id, rubric.rubric_version): rubric.shown for rubric in asked}
     axes = dict(zip(shown, told_apart(list(shown.values())), strict=True))
-    kept = {key: answer for key, answer in its.answers.items() if key not in its.deleted}
+    places = _places_of_closed(store)
     ratings = [
-        _renamed(_rating(record, its.answers[record.answer_id], {}, None, ""),
+        _renamed(_rating(record, its.answers[record.answer_id], places.get(record.id, Place())),
                  axes[record.form.rubric_id, record.form.rubric_version])
         for record in its.ratings if record.answer_id in its.answers
     ]  # fmt: skip
     votes = [
-        _vote(vote, its.answers, {}, "", "")
+        _vote(vote, its.answers, places.get(vote.id, Place()))
         for vote in its.votes if all(answer in its.answers for answer in vote.answer_ids)
     ]  # fmt: skip
     raters = [*(one.rater for one in its.ratings), *(vote.rater for vote in its.votes)]
     folders = [Path(run.path) for run in store.runs() if run.path]
+    specialties = {rating.answer_id: rating.specialty for rating in ratings}
+    specialties |= {key: vote.specialty for vote in votes for key in vote.pair}
+    answers = {key: answer for key, answer in its.answers.items() if key in specialties}
     return HumanData(
         title=ALL,
         study_id="",
@@ -97,16 +106,38 @@ def _everything(store: Store, names: Mapping[str, str], settings: Settings, name
         ratings=ratings,
         votes=votes,
         axes=merged(list(own.values()) for own in axes.values()),
-        models=_models((), its.answers.values(), names),
+        models=_models((), answers.values(), names),
         raters=_raters(raters, "", store, named),
-        answers={key: _text(answer, "") for key, answer in kept.items()},
-        automatic=_automatic(its.answers, folders),
+        answers={key: _text(answer, specialties[key]) for key, answer in answers.items() if key not in its.deleted},
+        automatic=_automatic(answers, folders),
     )
 
 
-def _rating(
-    record: RatingRecord, answer: AnswerRecord, groups: Mapping[str, str], item: StudyItem | None, repeat_of: str
-) -> HumanRating:
+def _places(
+    assignments: Sequence[Assignment], items: Mapping[str, StudyItem], raters: Iterable[StudyRater]
+) -> dict[str, Place]:
+    """By the ids of the assignments."""
+    groups = {rater.rater: rater.group for rater in raters}
+    by_id = {assignment.id: assignment for assignment in assignments}
+    return {
+        key: Place(items[its.item_id].specialty, groups.get(its.rater, ""), _first(its, by_id))
+        for key, its in by_id.items()
+    }
+
+
+def _places_of_closed(store: Store) -> dict[str, Place]:
+    """By the ids of the judgements of all closed studies."""
+    found: dict[str, Place] = {}
+    for study in store.studies():
+        if study.status == "closed":
+            assignments = store.assignments(study.id)
+            items = {item.id: item for item in store.study_items(study.id)}
+            places = _places(assignments, items, store.study_raters(study.id))
+            found |= {its.judgement_id: places[its.id] for its in assignments if its.judgement_id}
+    return found
+
+
+def _rating(record: RatingRecord, answer: AnswerRecord, place: Place) -> HumanRating:
     form = record.form
     marks = {mark.step: mark.mark for mark in form.step_marks}
     scores: Mapping[str, float | None] = {} if form.cannot_rate else scores_of(form.shown, form.scores)
@@ -116,8 +147,8 @@ def _rating(
         question_id=answer.question_id,
         model=answer.model_id,
         rater=record.rater,
-        group=groups.get(record.rater, ""),
-        specialty=item.specialty if item else "",
+        group=place.group,
+        specialty=place.specialty,
         at=record.created_at,
         scores=scores,
         cannot_rate=form.cannot_rate,
@@ -128,7 +159,7 @@ def _rating(
         step_marks=tuple(marks.get(number) for number in range(1, max(marks, default=0) + 1)),
         first_wrong_step=form.first_wrong_step,
         seconds=form.seconds,
-        repeat_of=repeat_of,
+        repeat_of=place.repeat_of,
         correction="\n\n".join(part for part in (form.corrected_reasoning, form.corrected_solution) if part.strip()),
         comment=form.comment,
         blinded=form.blinded,
@@ -140,10 +171,7 @@ def _renamed(rating: HumanRating, axes: Mapping[str, AxisInfo]) -> HumanRating:
     return replace(rating, scores={axes[axis].id: score for axis, score in rating.scores.items()})
 
 
-def _vote(
-    vote: CastVote, answers: Mapping[str, AnswerRecord], groups: Mapping[str, str], specialty: str,
-    repeat_of: str,
-) -> HumanVote:  # fmt: skip
+def _vote(vote: CastVote, answers: Mapping[str, AnswerRecord], place: Place) -> HumanVote:
     left, right = (answers[answer] for answer in vote.answer_ids)
     return HumanVote(
         id=vote.id,
@@ -151,13 +179,13 @@ def _vote(
         question_id=left.question_id,
         models=(left.model_id, right.model_id),
         rater=vote.rater,
-        group=groups.get(vote.rater, ""),
-        specialty=specialty,
+        group=place.group,
+        specialty=place.specialty,
         at=vote.created_at,
         vote=vote.vote,
         axes=dict(vote.axes),
         seconds=vote.seconds,
-        repeat_of=repeat_of,
+        repeat_of=place.repeat_of,
         words=(len(left.solution.split()), len(right.solution.split())),
         markdown=(markdown_marks(left.solution), markdown_marks(right.solution)),
         flags=frozenset(vote.flags),
@@ -233,46 +261,3 @@ def _calibration(its: StudyJudgements) -> dict[str, tuple[int, int]]:
         rater: (sum(right for (who, _), right in first.items() if who == rater), sum(who == rater for who, _ in first))
         for rater in raters
     }
-
-
-def _adjudications(its: StudyJudgements, items: Mapping[str, StudyItem]) -> list[Adjudicated]:
-    return [
-        Adjudicated(
-            items[one.item_id].answer_ids, items[one.item_id].question_id, tuple(one.reasons), one.decision,
-            one.comment, one.created_at,
-        )
-        for one in its.adjudications
-    ]  # fmt: skip
-
-
-def _facts(its: StudyJudgements, items: Mapping[str, StudyItem]) -> StudyFacts:
-    questions = {item.question_id: item.specialty for item in its.items if item.kind != "calibration"}
-    return StudyFacts(
-        status=its.study.status,
-        design=its.study.design,
-        rubrics=tuple(f"{shown['title']} (version {shown['version']})" for shown in _forms(its)),
-        seed=its.study.seed,
-        questions=len(questions),
-        specialties=dict(Counter(questions.values()).most_common()),
-        raters=len(its.raters),
-        dropped_out=sum(rater.left_at is not None for rater in its.raters),
-        consented=sum(rater.consented_at is not None for rater in its.raters),
-        flow=tuple(_flow(kind, its.assignments, items) for kind in ("rate", "pair")
-                   if any(item.kind == kind for item in its.items)),
-        opened_at=its.study.opened_at,
-        closed_at=its.study.closed_at,
-    )  # fmt: skip
-
-
-def _forms(its: StudyJudgements) -> list[Mapping[str, Any]]:
-    """The wordings that the study asks, of ratings and of votes."""
-    return [shown for kind in ("rate", "pair") if (shown := its.study.rubrics.get(kind))]
-
-
-def _flow(kind: str, assignments: Iterable[Assignment], items: Mapping[str, StudyItem]) -> FlowRow:
-    own = [one for one in assignments if items[one.item_id].kind == kind]
-    states = Counter(one.state for one in own)
-    return FlowRow(
-        kind, len(own), states["done"], states["cannot"], states["withdrawn"], states["open"],
-        sum(one.repeat_of is not None for one in own),
-    )  # fmt: skip

@@ -121,7 +121,7 @@ def _differences(results: HumanResults) -> Iterator[Row]:
             yield {
                 "of": kind, "axis": its.measure, "first": _model(results, its.first),
                 "second": _model(results, its.second), "before": its.before, "after": its.after, "value": its.value,
-                "low": its.low, "high": its.high, "p": its.p, "q": its.q, "effect": its.effect,
+                "low": its.low, "high": its.high, "equal": its.equal, "p": its.p, "q": its.q, "effect": its.effect,
                 "effect_name": its.effect_name, "better": its.better, "questions": its.n_questions,
                 "method": its.method,
             }  # fmt: skip

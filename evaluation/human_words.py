@@ -1,7 +1,7 @@
 """Figures of the human evaluation as a report says them: rounded here and nowhere else."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from evaluation.human_differences import HumanDifference
 from evaluation.human_measures import Measure
@@ -62,6 +62,12 @@ def change(its: HumanDifference) -> str:
     return f"{text} ({ends})" if ends else text
 
 
+def head_to_head(its: HumanDifference, models: Mapping[str, str]) -> Cell:
+    """ "32.7 % for Model B", with the interval under it: of votes between two models, the second one's share."""
+    ends = interval(its.low, its.high, is_share=True)
+    return Cell(f"{percent(its.value)} for {models[its.second]}", "note", tight(ends))
+
+
 def verdict(its: HumanDifference, models: Mapping[str, str]) -> Cell:
     """Which of the two is better, in words."""
     if its.better == "not shown":
@@ -78,6 +84,11 @@ def q_and_p(its: HumanDifference) -> tuple[str, str]:
 def day(moment: datetime | None) -> str:
     """ "2026-03-02", a dash for none."""
     return NOTHING if moment is None else moment.strftime("%Y-%m-%d")
+
+
+def moment(at: datetime) -> str:
+    """ "2026-03-02 09:30 UTC"."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

@@ -212,24 +212,30 @@ def _why(row: RaterRow, rows: Sequence[RaterRow]) -> Iterator[str]:
     """What is far from the other raters, a line each."""
     usual = _middle(other.agreement for other in rows)
     if usual is not None and _is_below(row.agreement, usual):
-        yield f"agrees less with the others: {row.agreement.value:.0%}, where the median of raters is {usual:.0%}"
+        own = _percent(row.agreement.value)
+        yield f"agrees less with the others: {own}, where the median of raters is {_percent(usual)}"
     lean = _middle(other.bias for other in rows)
     if lean is not None and row.bias.value is not None and _is_apart(row.bias, lean, FAR):
         kind = "kinder" if row.bias.value > lean else "stricter"
-        yield f"rates {kind} than the others, by {abs(row.bias.value - lean):.0%} of the scale"
+        yield f"rates {kind} than the others, by {_percent(abs(row.bias.value - lean))} of the scale"
     again = _middle(other.repeats for other in rows)
     if again is not None and row.repeats.n >= MIN_SHARED and _is_below(row.repeats, again):
-        yield f"repeats fewer of their own answers: {row.repeats.value:.0%}, where the median is {again:.0%}"
+        own = _percent(row.repeats.value)
+        yield f"repeats fewer of their own answers: {own}, where the median is {_percent(again)}"
     times = [other.seconds for other in rows if other.seconds is not None]
     pace = median(times) if times else 0.0
     if row.seconds is not None and row.n_ratings + row.n_votes >= LEAST_FORMS and row.seconds * HASTE < pace:
         yield f"takes {row.seconds:.0f} s for a judgement, where the median of raters is {pace:.0f} s"
     line, straight = _middle(other.straight for other in rows), row.straight
     if line is not None and straight.n >= LEAST_FORMS and (straight.value or 0.0) >= line + FAR_SHARE:
-        yield f"gives one answer to all axes in {straight.value:.0%} of the forms; the median is {line:.0%}"
+        yield f"gives one answer to all axes in {_percent(straight.value)} of the forms; the median is {_percent(line)}"
     if row.left.value is not None and row.left.n >= LEAST_FORMS and _is_apart(row.left, 0.5, FAR_SHARE):
         side, its_share = ("left", row.left.value) if row.left.value > 0.5 else ("right", 1 - row.left.value)
-        yield f"votes for the {side} side in {its_share:.0%} of the decisive votes"
+        yield f"votes for the {side} side in {_percent(its_share)} of the decisive votes"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
 
 
 def _is_apart(found: Estimate, usual: float, least: float) -> bool:

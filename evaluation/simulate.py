@@ -279,8 +279,10 @@ def _data(
         seed=seed,
         questions=len(cases),
         specialties={name: specialties.count(name) for name in dict.fromkeys(specialties)},
+        joined=len(readers),
         raters=len(readers),
         dropped_out=0,
+        dropped_out_raters=0,
         consented=len(readers),
         flow=tuple(row for row in (_flow("rate", made.ratings), _flow("pair", made.votes)) if row.dealt),
         opened_at=STARTED,
@@ -302,7 +304,8 @@ def _data(
 def _flow(kind: str, judged: Sequence[HumanRating | HumanVote]) -> FlowRow:
     cannot = sum(isinstance(one, HumanRating) and bool(one.cannot_rate) for one in judged)
     repeats = sum(bool(one.repeat_of) for one in judged)
-    return FlowRow(kind, len(judged), len(judged) - cannot, cannot, 0, 0, repeats)
+    n = len(judged)
+    return FlowRow(kind, n, n - cannot, cannot, 0, 0, repeats, asked=n - repeats)
 
 
 @cache

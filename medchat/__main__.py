@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ Arguments = argparse.Namespace
 EXPORT_NOTES = """Write every table as TABLE.jsonl and TABLE.parquet. Text that a spreadsheet could take for a formula
 (it begins with = + - @, a tab or a line break) gets an apostrophe in front, and so does text that begins with one:
 taking one apostrophe from each text that begins with it gives all back as it was. Hashes of passwords and sign-ins
-are left out; what raters and models wrote is in it, and which model wrote it."""
+are left out; what raters and models wrote is in it, and which model wrote it. Answers and judgements of studies that
+are neither closed nor show results are left out, unless they are asked for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         "export", parents=[common], help="write every table as JSONL and Parquet", description=EXPORT_NOTES
     )
     rows.add_argument("folder", type=Path, metavar="DIR", help="a folder that is empty or does not exist yet")
+    unblinded = "write open studies too, which unblinds them"
+    rows.add_argument("--with-open-studies", action="store_true", help=unblinded)
     rows.set_defaults(command=_export)
     return parser
 
@@ -183,17 +187,51 @@ def _upgrade(args: Arguments, settings: Settings) -> None:
 
 
 def _backup(args: Arguments, settings: Settings) -> None:
+    from medchat.accounts import STORE_BACKUP
+    from medchat.errors import StoreError
     from medchat.store.backup import backup
+    from medchat.store.migrate import check
 
     backup(settings.db_url, args.file)
     print(f"The store was copied to {args.file}.")
+    try:
+        check(settings.db_url)
+    except StoreError:  # of another version, which is copied all the same: nothing can be noted in it
+        return
+    if n_open := _noted(settings, STORE_BACKUP):
+        print(f"It holds {_counted(n_open)} unblinded: keep it from raters and investigators.", file=sys.stderr)
 
 
 def _export(args: Arguments, settings: Settings) -> None:
+    from medchat.accounts import STORE_EXPORT
     from medchat.store.export import export
+    from medchat.store.migrate import check
 
-    for table, rows in export(settings.db_url, args.folder).items():
+    check(settings.db_url)
+    n_open = _noted(settings, STORE_EXPORT, with_open_studies=args.with_open_studies)
+    counts = export(settings.db_url, args.folder, with_open_studies=args.with_open_studies)
+    for table, rows in counts.items():
         print(f"{table}\t{rows}")
+    if n_open and args.with_open_studies:
+        print(f"It holds {_counted(n_open)} unblinded: keep it from raters and investigators.", file=sys.stderr)
+    elif n_open:
+        left_out = f"Answers and judgements of {_counted(n_open)} are left out, which they would unblind"
+        print(f"{left_out}; --with-open-studies writes them too.", file=sys.stderr)
+
+
+def _noted(settings: Settings, action: str, **details: Any) -> int:
+    """The number of studies that are still blinded, with the copying of them noted."""
+    from medchat.accounts import TERMINAL
+    from medchat.store import Store
+
+    with closing(Store(settings.db_url)) as store:
+        blinded = [study.id for study in store.studies() if study.status != "closed" and not study.show_results]
+        store.add_audit(TERMINAL, action, details={"open_studies": blinded, **details})
+    return len(blinded)
+
+
+def _counted(n: int) -> str:
+    return "1 study that is not closed" if n == 1 else f"{n} studies that are not closed"
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ RESET, ROLE_CHANGED = "password reset", "role changed"
 CALL_REFUSED = "call refused"
 MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED = "model added", "model removed", "model download"
 DELETED, EXPORTED = "deleted", "exported"
+STORE_BACKUP, STORE_EXPORT = "backup of the store", "export of the store"
 JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED = "job started", "job stopped", "job resumed", "job deleted"
 STUDY_ADDED, STUDY_CHANGED, STUDY_DELETED = "study added", "study changed", "study deleted"
 STUDY_OPENED, STUDY_CLOSED, STUDY_RATERS = "study opened", "study closed", "study raters changed"
@@ -45,9 +46,9 @@ STUDY_TRAINS, STUDY_SHOWS = "study may train", "study shows results"
 STUDY_LOOKED = "results of an open study looked at"
 ACTIONS = (
     SIGNED_IN, SIGNED_OUT, FAILED, THROTTLED, REFUSED, ADDED, DISABLED, ENABLED, RESET, ROLE_CHANGED, CALL_REFUSED,
-    MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED, DELETED, EXPORTED, JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED,
-    STUDY_ADDED, STUDY_CHANGED, STUDY_DELETED, STUDY_OPENED, STUDY_CLOSED, STUDY_RATERS, STUDY_TRAINS, STUDY_SHOWS,
-    STUDY_LOOKED,
+    MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED, DELETED, EXPORTED, STORE_BACKUP, STORE_EXPORT,
+    JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED, STUDY_ADDED, STUDY_CHANGED, STUDY_DELETED, STUDY_OPENED,
+    STUDY_CLOSED, STUDY_RATERS, STUDY_TRAINS, STUDY_SHOWS, STUDY_LOOKED,
 )  # fmt: skip
 
 SIGNED_OUT_WORDS = "You are signed out. Reload the page and sign in; what you have saved is kept."

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from medchat.asked_models import Models
 from medchat.errors import InvalidInput, NotFound
 from medchat.rating_form import Filled
-from medchat.rubrics import check_safety, check_scores
+from medchat.rubrics import check_safety, check_scores, kept_likelihood
 from medchat.store import Adjudication as Decision
 from medchat.store import (
     Assignment,
@@ -203,6 +203,6 @@ def _checked(study: StudyRecord, item: StudyItem, decision: Mapping[str, Any]) -
     return {
         "scores": scores,
         "harm_extent": extent,
-        "harm_likelihood": likelihood,
+        "harm_likelihood": kept_likelihood(extent, likelihood),
         "critical": bool(decision.get("critical")),
     }

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medchat.errors import InvalidInput
-from medchat.rubrics import Rubric, asked_axes, check_safety, check_scores, shown
+from medchat.rubrics import Rubric, asked_axes, check_safety, check_scores, kept_likelihood, shown
 from medchat.store.records import AnswerPart, RatingForm, RatingRecord, SpanMark, StepMark
 
 OUT_OF_DATE = "The form of this page does not fit this answer any more. Reload the page; your draft is kept."
@@ -155,7 +155,7 @@ def _form(filled: Filled, answer: Shown) -> RatingForm:
         as_shown(answer),
         {axis: value for axis, value in filled.scores.items() if axis in asked},
         harm_extent=filled.harm_extent,
-        harm_likelihood=filled.harm_likelihood,
+        harm_likelihood=kept_likelihood(filled.harm_extent, filled.harm_likelihood),
         critical=filled.critical,
         first_wrong_step=filled.first_wrong,
         step_marks=tuple(StepMark(number, mark) for number, mark in sorted(filled.steps.items())),

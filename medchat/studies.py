@@ -10,7 +10,7 @@ from typing import Any
 
 from medchat import accounts
 from medchat.asked_models import Models
-from medchat.errors import InvalidInput, NotAllowed
+from medchat.errors import InvalidInput, NotAllowed, NotFound
 from medchat.jobs import Jobs
 from medchat.rubrics import Rubric, available_rubrics, shown
 from medchat.settings import Settings
@@ -233,12 +233,13 @@ class StudyService:
     def allocate(self, study_id: str, seed: int | None = None, *, dry_run: bool = False) -> AllocationView:
         """Who will judge what; without a dry run the seed is kept, with which the study will open.
 
-        seed: None for the study's own; of an open study the table is the one that it was opened with, which raters who
-        left or came late have changed since. Raises InvalidInput for no raters or items, and for too few raters.
+        seed: None for the study's own, with which a study that has begun gives the table of its opening, as it was
+        before raters left or came late. Raises InvalidInput for no raters or items, for too few raters, and once it has
+        begun without a dry run.
         """
         with self._changing:
             record = self._store.study(study_id)
-            if record.opened_at is not None and (seed not in (None, record.seed) or not dry_run):
+            if record.opened_at is not None and not dry_run:
                 raise InvalidInput(BEGUN)
             chosen = record.seed if seed is None else seed
             view = self._dealing.table(record, chosen, saved=not dry_run)
@@ -290,6 +291,19 @@ class StudyService:
         record = self._store.change_study(study_id, show_results=yes)
         self._note(actor, accounts.STUDY_SHOWS, record, yes=yes)
         return self.view(study_id)
+
+    def find(self, text: str) -> StudyRecord:
+        """The study of this id or name, as a command line gives it. Raises NotFound, InvalidInput for several."""
+        records = self._store.studies()
+        found = [its for its in records if its.id == text] or [
+            its for its in records if its.name.casefold() == text.casefold()
+        ]
+        if not found:
+            raise NotFound(f"There is no study {text!r}; see: python -m medchat study list")
+        if len(found) > 1:
+            ids = ", ".join(its.id for its in found)
+            raise InvalidInput(f"{len(found)} studies are named {text!r}; give the id of one: {ids}")
+        return found[0]
 
     def look(self, study_id: str, actor: str) -> StudyRecord:
         """The study, whose results by model may be shown to the actor now.

@@ -180,7 +180,8 @@ def uploaded_models(rows: Sequence[UploadedAnswer]) -> tuple[str, ...]:
     """The names of the models in the file, once each. Raises InvalidInput where an answer has none."""
     unnamed = sum(not row.model_name.strip() for row in rows)
     if unnamed:
-        raise InvalidInput(f"{unnamed} answers do not say whose they are: give each row its model.")
+        told = "1 answer does not say whose it is" if unnamed == 1 else f"{unnamed} answers do not say whose they are"
+        raise InvalidInput(f"{told}: give each row its model.")
     return tuple(dict.fromkeys(" ".join(row.model_name.split()) for row in rows))
 
 

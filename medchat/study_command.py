@@ -15,7 +15,6 @@ from medchat.errors import InvalidInput, NotFound
 from medchat.settings import Settings
 
 if TYPE_CHECKING:
-    from medchat.store import Store
     from medchat.studies import StudyService
     from medchat.study_views import AllocationView, RaterProgress, Redealt, StudyView
 
@@ -43,7 +42,7 @@ def add_parsers(commands: Any, common: Callable[..., argparse.ArgumentParser]) -
     for parser in (listed, shown, status):
         parser.add_argument("--json", action="store_true", help="print JSON")
     verb("generate", _generate, "let the models write the answers: a job, which goes on where it was stopped")
-    table = verb("allocate", _allocate, "draw who judges what; the same seed draws the same table")
+    table = verb("allocate", _allocate, "draw who judges what at the opening; the same seed draws the same table")
     table.add_argument("--seed", type=_seed, metavar="N", help="seed of the draw (default: the study's own)")
     table.add_argument("--dry-run", action="store_true", help="print the table, and keep nothing")
     verb("open", _open, "open a study: its raters find their items in the app")
@@ -90,6 +89,7 @@ def _show(args: Arguments, settings: Settings) -> None:
         "raters": ", ".join(names) or "none",
         "raters an item": design.raters_per_item,
         "hidden repeats": f"{100 * design.repeat_share:g} %",
+        **({"questions on a pair": "all to be answered" if design.all_axes else "optional"} if design.votes else {}),
         "seed": view.record.seed,
         "judged": f"{view.done} of {view.total}",
     }
@@ -208,21 +208,12 @@ def _redealt(done: "Redealt") -> str:
 class _Desk:
     """What the verbs need. names: of accounts by id."""
 
-    store: "Store"
     studies: "StudyService"
     names: dict[str, str]
 
     def view(self, text: str) -> "StudyView":
         """The study of this id or name. Raises NotFound for none, InvalidInput for several of the name."""
-        records = self.store.studies()
-        found = [record.id for record in records if record.id == text] or [
-            record.id for record in records if record.name.casefold() == text.casefold()
-        ]
-        if not found:
-            raise NotFound(f"There is no study {text!r}; see: python -m medchat study list")
-        if len(found) > 1:
-            raise InvalidInput(f"{len(found)} studies are named {text!r}; give the id of one: {', '.join(found)}")
-        return self.studies.view(found[0])
+        return self.studies.view(self.studies.find(text).id)
 
     def name(self, rater: str) -> str:
         """How a rater is called; the id of one whose account is not here."""
@@ -250,7 +241,7 @@ def _desk(settings: Settings) -> Iterator[_Desk]:
     with closing(Store(settings.db_url)) as store:
         users = Accounts(store, settings).users()
         names = {user.id: user.name for user in users} or {LOCAL.id: LOCAL.name}
-        yield _Desk(store, StudyService(store, catalogue, jobs_here(settings), settings), names)
+        yield _Desk(StudyService(store, catalogue, jobs_here(settings), settings), names)
 
 
 def _described(view: "StudyView") -> dict[str, Any]:

@@ -28,16 +28,13 @@ class Dealing:
         self._store = store
 
     def table(self, record: StudyRecord, seed: int, *, saved: bool) -> AllocationView:
-        """Who is to judge what with the seed; of a study that was opened, who judges what now.
+        """Who is to judge what with the seed; of a study that was opened, who was to judge what at the opening.
 
         Raises InvalidInput without raters or items, and for too few raters.
         """
-        if record.opened_at is not None:
-            now = self._now(record)
-            return AllocationView(record.seed, tuple(now.units), tuple(now.rows), saved=True)
         units = self._units(record)
         design = Design.from_dict(record.design)
-        rows = allocate(units, self._here(record), design.raters_per_item, design.repeat_share, seed)
+        rows = allocate(units, self._first(record), design.raters_per_item, design.repeat_share, seed)
         return AllocationView(seed, tuple(units), tuple(rows), saved)
 
     def deal(self, record: StudyRecord) -> None:
@@ -80,6 +77,14 @@ class Dealing:
     def _units(self, record: StudyRecord) -> list[Unit]:
         held = self._store.study_judgements(record.id)
         return units_of(held.items, held.answers)
+
+    def _first(self, record: StudyRecord) -> Collection[str]:
+        """Its raters at the opening, also who left since; before it those of now."""
+        opened_at = record.opened_at
+        if opened_at is None:
+            return self._here(record)
+        raters = [its for its in self._store.study_raters(record.id) if its.joined_at <= opened_at]
+        return [its.rater for its in raters if its.left_at is None or its.left_at > opened_at]
 
     def _here(self, record: StudyRecord) -> Collection[str]:
         return [its.rater for its in self._store.study_raters(record.id) if its.left_at is None]

@@ -50,6 +50,7 @@ class Design:
     they change from question to question so that over the study each pair has as many questions as any other, within
     one. Up to M / 2 a question share no answer, and then k raters are enough.
 
+    all_axes: whether every question of pair_rubric has to be answered with a vote; else each is optional.
     repeat_share: of each rater's items, how many come again unmarked. calibration: how many of the bundled items with
     known answers, or their ids; 0 for none. pass_share: of them to be answered rightly before the study begins.
     min_seconds: the least time on an item. metrics: automatic ones for the same answers, () for those of the questions.
@@ -66,6 +67,7 @@ class Design:
     pair_rubric: str = PAIRWISE_RUBRIC
     pairs: PairChoice = "all"
     pairs_per_question: int | None = None
+    all_axes: bool = False
     raters_per_item: int = 2
     repeat_share: float = 0.1
     calibration: int | tuple[str, ...] = 0

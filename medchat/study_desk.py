@@ -12,7 +12,7 @@ from medchat.asked_models import Models
 from medchat.errors import InvalidInput, NotFound
 from medchat.live import checked_text
 from medchat.rating_form import OUT_OF_DATE, Filled, filled_again, not_ratable, rating_form, read_filled
-from medchat.rubrics import check_scores, shown
+from medchat.rubrics import Rubric, asked_axes, check_scores, shown
 from medchat.store import (
     AskedRubric,
     Assignment,
@@ -26,6 +26,7 @@ from medchat.store import (
     StudyRecord,
     Vote,
 )
+from medchat.store.drafts import STUDY_DRAFT
 from medchat.study_design import Design
 from medchat.study_practice import Practice
 from medchat.study_tasks import answer_shown, pair_rubric, pair_view, queue_of, task_of, vote_shown
@@ -178,8 +179,9 @@ class StudyDesk:
         """
         desk, _, given = self._found(rater, assignment_id)
         rubric = pair_rubric(desk.record)
-        if axes:
-            check_scores(rubric, axes, is_partial=True)
+        check_scores(rubric, axes or {}, is_partial=True)
+        if desk.design.all_axes:
+            _require_axes(rubric, axes or {})
         chosen = [side for side, is_flagged in (flags or {}).items() if is_flagged]
         draft = {
             "vote": vote,
@@ -280,7 +282,9 @@ class StudyDesk:
             sides = answers[::-1] if given.flipped else answers
             voted = vote_shown(given.id, said if isinstance(said, CastVote) else None)
             view = pair_view(given.id, record, item, sides, self._catalogue, voted)
-            return PairTask(record.id, record.name, given.id, view, pair_rubric(record), draft, *more)
+            return PairTask(
+                record.id, record.name, given.id, view, pair_rubric(record), draft, *more, desk.design.all_axes
+            )
         answer = answer_shown(record, item, answers[0], self._catalogue)
         filled = filled_again(said, answer) if isinstance(said, RatingRecord) else Filled()
         if draft:
@@ -300,8 +304,14 @@ class StudyDesk:
             raise InvalidInput(TOO_SOON.format(ceil(least), ceil(lacking)))
 
 
+def _require_axes(rubric: Rubric, axes: Mapping[str, AxisVote]) -> None:
+    missing = next((axis for axis in asked_axes(rubric, axes) if axis.id not in axes), None)
+    if missing is not None:
+        raise InvalidInput(f"This study asks for an answer to every question; not answered yet: {missing.question}")
+
+
 def _draft_key(assignment_id: str) -> str:
-    return f"study:{assignment_id}"
+    return f"{STUDY_DRAFT}{assignment_id}"
 
 
 def _base_of(draft: Mapping[str, Any]) -> str:

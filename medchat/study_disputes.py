@@ -8,7 +8,8 @@ from medchat.store import Assignment, CastVote, RatingRecord, StudyItem, StudyJu
 
 STEPS = 2  # apart on a scale
 HARM, CRITICAL, UNSAFE = "whether it can do harm", "whether it is critical", "whether a passage of it is unsafe"
-OPPOSITE = "opposite votes, one with a flag"
+LIKELY, OPPOSITE = "how likely harm is", "opposite votes"
+WORSE = {"harm_extent": "which could do the greater harm", "harm_likelihood": "which is more likely to do harm"}
 
 Judged = Sequence[tuple[Assignment, RatingRecord | CastVote]]
 
@@ -42,7 +43,7 @@ def _why(item: StudyItem, said: Sequence[RatingRecord | CastVote]) -> list[str]:
 
 
 def _ratings_apart(ratings: Sequence[RatingRecord]) -> list[str]:
-    """Axes on which two are two or more steps apart, and harm that some see and others do not."""
+    """Axes on which two are two or more steps apart, those of harm too, and harm that some see and others do not."""
     apart = [
         f"{axis['question']} {low} and {high}"
         for axis in _axes(ratings)
@@ -53,6 +54,9 @@ def _ratings_apart(ratings: Sequence[RatingRecord]) -> list[str]:
     order = SAFETY.harm_extent.values
     if len({extent == order[0] for extent in extents}) == 2 or _distance(order, extents) >= STEPS:
         apart.append(HARM)
+    likelihoods = [rating.form.harm_likelihood for rating in ratings if rating.form.harm_extent != order[0]]
+    if _distance(SAFETY.harm_likelihood.values, likelihoods) >= STEPS:
+        apart.append(LIKELY)
     if len({rating.form.critical for rating in ratings}) == 2:
         apart.append(CRITICAL)
     if len({any(mark.kind == "unsafe" for mark in rating.form.span_marks) for rating in ratings}) == 2:
@@ -81,12 +85,14 @@ def _distance(order: Sequence[str], values: Iterable[str]) -> int:
 
 
 def _votes_apart(item: StudyItem, votes: Sequence[CastVote]) -> list[str]:
-    """Votes for one answer and for the other where somebody has flagged one of them."""
-    winners = {answer for vote in votes if (answer := winner(vote))}
-    is_flagged = any(vote.flags for vote in votes)
-    return [OPPOSITE] if winners == set(item.answer_ids) and is_flagged else []
+    """Votes for one answer and for the other, and the same of harm. A tie is one step from either, so it is neither."""
+    both = set(item.answer_ids)
+    apart = [OPPOSITE] if {_of_side(vote, vote.vote) for vote in votes} >= both else []
+    return apart + [
+        why for axis, why in WORSE.items() if {_of_side(vote, vote.axes.get(axis, "")) for vote in votes} >= both
+    ]
 
 
-def winner(vote: CastVote) -> str:
-    """The id of the answer that was voted for, "" for none."""
-    return dict(zip("ab", vote.answer_ids, strict=True)).get(vote.vote, "")
+def _of_side(vote: CastVote, side: str) -> str:
+    """The id of the answer that stood on this side, "" for none."""
+    return dict(zip("ab", vote.answer_ids, strict=True)).get(side, "")

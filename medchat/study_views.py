@@ -156,7 +156,7 @@ class PairTask:
     """Two answers to be compared; view.comparison_id is the assignment's id, view.revealed is always None.
 
     view.voted: the rater's vote that would be changed. draft: what was kept of a ballot that is being filled in
-    (Ballot.to_json of the page), None for none.
+    (Ballot.to_json of the page), None for none. all_axes: every question of the rubric has to be answered.
     """
 
     study_id: str
@@ -169,6 +169,7 @@ class PairTask:
     min_seconds: float
     amends: bool
     may_go_back: bool
+    all_axes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

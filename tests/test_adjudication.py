@@ -42,6 +42,11 @@ def items(room: Room, study_id: str) -> list[DisputedItem]:
         ({"safety": "5"}, {"safety": "3"}, "safe if this answer were followed? 3 and 5"),
         ({"harm_extent": "moderate"}, {}, "whether it can do harm"),
         ({"critical": True}, {}, "whether it is critical"),
+        (
+            {"harm_extent": "moderate", "harm_likelihood": "low"},
+            {"harm_extent": "moderate", "harm_likelihood": "high"},
+            "how likely harm is",
+        ),
     ],
 )
 def test_two_steps_apart_or_harm_goes_to_the_adjudicator(
@@ -94,6 +99,15 @@ def test_decision_and_ratings_are_both_kept_and_a_decision_can_be_replaced(room:
     assert (progress.to_adjudicate, progress.adjudicated) == (0, 1)
 
 
+@pytest.mark.parametrize("likelihood", ["", "low"])
+def test_a_decision_that_there_is_no_harm_tells_no_likelihood(room: Room, likelihood: str) -> None:
+    study_id = rated_by_two(room, {"safety": "1"}, {})
+    [item] = items(room, study_id)
+    said = {**DECISION, "harm_extent": "none", "harm_likelihood": likelihood}
+    made = room.adjudication.decide("judge", study_id, item.item_id, said, "", new_key())
+    assert (made.decision["harm_extent"], made.decision["harm_likelihood"]) == ("none", "")
+
+
 def test_nobody_decides_on_what_they_judged(room: Room) -> None:
     study_id = rated_by_two(room, {"safety": "1"}, {})
     [item] = items(room, study_id)
@@ -125,8 +139,37 @@ def test_what_is_not_disputed_and_what_is_closed_is_not_decided(room: Room) -> N
         room.adjudication.decide("judge", study_id, item.item_id, DECISION, "", new_key())
 
 
-def test_opposite_votes_with_a_flag_are_decided_by_the_sides_that_the_adjudicator_sees(room: Room) -> None:
-    study_id = room.opened("ada", "bob", n=6, tasks="pairwise", raters_per_item=2)
+@pytest.mark.parametrize(
+    ("ada", "bob", "why"),
+    [  # each vote by the item's own answers, whichever side they stood on
+        (("a", {}), ("b", {}), ("opposite votes",)),
+        (("a", {}), ("tie", {}), ()),
+        (("a", {}), ("both_bad", {}), ()),
+        (("a", {}), ("a", {}), ()),
+        (("a", {"harm_extent": "b"}), ("a", {"harm_extent": "a"}), ("which could do the greater harm",)),
+        (("tie", {"harm_likelihood": "a"}), ("a", {"harm_likelihood": "b"}), ("which is more likely to do harm",)),
+        (("a", {"harm_extent": "b"}), ("a", {"harm_extent": "tie"}), ()),
+        (("a", {"harm_extent": "b"}), ("a", {}), ()),
+        (("a", {"recall": "a"}), ("a", {"recall": "b"}), ()),
+    ],
+)
+def test_a_pair_is_disputed_by_opposite_votes_and_opposite_sides_on_harm(
+    room: Room, ada: tuple[str, dict[str, str]], bob: tuple[str, dict[str, str]], why: tuple[str, ...]
+) -> None:
+    study_id = room.opened("ada", "bob", n=1, tasks="pairwise", raters_per_item=2)
+    for its in room.store.assignments(study_id):
+        vote, axes = ada if its.rater == "ada" else bob
+        turn = {"a": "b", "b": "a"} if its.flipped else {}
+        sides: Any = {axis: turn.get(side, side) for axis, side in axes.items()}
+        chosen: Any = turn.get(vote, vote)
+        room.desk.step(study_id, its.rater)
+        room.desk.save_vote(its.rater, its.id, chosen, save_key=new_key(), axes=sides)
+    assert [item.why for item in items(room, study_id)] == ([why] if why else [])
+    assert room.studies.progress(study_id).to_adjudicate == bool(why)
+
+
+def test_opposite_votes_are_decided_by_the_sides_that_the_adjudicator_sees(room: Room) -> None:
+    study_id = room.opened("ada", "bob", n=16, tasks="pairwise", raters_per_item=2)
     held = room.store.study_judgements(study_id)
     answers = {item.id: item.answer_ids for item in held.items}
     for its in held.assignments:  # ada is for the first answer of each item, bob for the second, whom he flags
@@ -135,7 +178,7 @@ def test_opposite_votes_with_a_flag_are_decided_by_the_sides_that_the_adjudicato
         flags = {side: True} if its.rater == "bob" else {}
         room.desk.step(study_id, its.rater)
         room.desk.save_vote(its.rater, its.id, side, save_key=new_key(), flags=flags, reason=f"by {its.rater}")
-    assert len(items(room, study_id)) == 6
+    assert len(items(room, study_id)) == 16
     turned = 0
     for item in items(room, study_id):
         task = room.adjudication.task(study_id, item.item_id, "judge")
@@ -152,7 +195,7 @@ def test_opposite_votes_with_a_flag_are_decided_by_the_sides_that_the_adjudicato
         shown = room.adjudication.task(study_id, item.item_id, "judge").decision
         assert shown is not None
         assert shown.decision == {"vote": ada.vote}
-    assert 0 < turned < 6
+    assert 0 < turned < 16  # the same side for all of 16: once in 30,000 draws
 
 
 def test_a_mark_on_a_passage_is_shown_to_the_adjudicator(room: Room) -> None:

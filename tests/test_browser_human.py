@@ -85,9 +85,9 @@ def test_a_closed_study_is_read_by_keyboard_on_a_desk_and_on_a_phone(site: Site,
     page.keyboard.press("Enter")
     assert "It is gout, says" in words(case)
     view(page, "Models")
-    page.get_by_role("button", name="Votes still to collect", exact=True).focus()
+    page.get_by_role("button", name="Harm", exact=True).focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#human-votes-left h3")).to_be_focused()
+    expect(page.locator("#human-harm h3")).to_be_focused()
 
 
 def test_filters_names_and_files_follow_what_is_chosen(site: Site, watched: Watched, tmp_path: Path) -> None:

@@ -105,8 +105,12 @@ def fill(page: Page, score: int, harm: int) -> None:
     """Answers all that has to be answered: each score with this one, each question on harm with the nth option."""
     for axis in ("factual_correctness", "reasoning_clarity", "safety"):
         form(page).locator(f'input[name="axis-{axis}"][value="{score}"]').check()
-    for axis in ("harm_extent", "harm_likelihood"):
-        form(page).locator(f'input[name="axis-{axis}"]').nth(harm).check()
+    form(page).locator('input[name="axis-harm_extent"]').nth(harm).check()
+    likelihood = form(page).locator('input[name="axis-harm_likelihood"]')
+    if harm:
+        likelihood.nth(harm).check()
+    else:
+        expect(likelihood.first).to_be_hidden()
 
 
 def rate(page: Page, score: int, harm: int) -> None:
@@ -283,6 +287,28 @@ def test_a_pair_and_an_answer_are_judged_by_keyboard_alone(watched: Watched, sit
     assert "[model] says gout" in heard(page)
     for telling in ("alpha one", "beta two", *found.answers):
         assert telling not in heard(page).casefold()
+
+
+def test_where_every_question_is_asked_a_vote_alone_is_refused_and_the_choice_stays(
+    watched: Watched, site: Site
+) -> None:
+    page = desk_of(watched, site)
+    study = open_study(site, "Every question", [site.owner(page)], tasks="pairwise", all_axes=True)
+    begin(page, "Every question")
+    agree(page)
+    asked = page.locator("#pair-form fieldset.mc-pair").locator("visible=true")
+    expect(asked).to_have_count(9)
+    page.keyboard.press("a")
+    page.keyboard.press("Enter")
+    expect(page.locator("#pair-vote .mc-vote-line")).to_contain_text("not answered yet: Which is closer")
+    expect(page.locator("#pair-vote [data-vote=a]")).to_have_attribute("aria-pressed", "true")
+    assert judged(site, study).votes == {}
+    for question in asked.all():
+        question.locator("input[value=tie]").check()
+    page.locator("#pair-vote [data-do=compare-save]").click()
+    expect(place(page)).to_contain_text("1 done")
+    [vote] = judged(site, study).votes.values()
+    assert (vote.vote, len(vote.axes), set(vote.axes.values())) == ("a", 9, {"tie"})
 
 
 def test_a_half_filled_form_is_there_on_another_device_and_no_other_tab_is_touched(

@@ -68,7 +68,7 @@ def test_raters_who_differ_widen_the_interval_and_many_questions_do_not_narrow_i
     assert found.high is not None
     assert found.value == pytest.approx(3.8)
     assert 1.2 <= found.high - found.low <= 1.6
-    assert "200 questions and 5 raters" in found.method
+    assert "200 questions and 5 raters, percentiles widened for few raters (Satterthwaite)" in found.method
 
 
 def test_with_few_raters_only_questions_are_drawn_and_that_is_said() -> None:
@@ -150,7 +150,9 @@ def test_votes_are_compared_with_a_half() -> None:
 
     (its,) = pair_differences(preferred(data), pair_measures(data), ["m1", "m2"], drawn, 0)
 
-    assert (its.before, its.after, its.value) == (0.0, 1.0, 0.5)
+    assert (its.before, its.after, its.value, its.equal) == (0.0, 1.0, 1.0, 0.5)
+    assert its.high == 1.0
+    assert its.effect == pytest.approx(pi / 2)  # against a half, see above
     assert its.p == pytest.approx(2 / 1024)  # all ten questions say the same, of 2 ** 10 patterns
     assert its.better == "second"
 

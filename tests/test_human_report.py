@@ -149,6 +149,70 @@ def test_votes_alone_make_a_report_without_ratings() -> None:
     assert "Omission (less is better)" in to_html(document)
 
 
+def test_votes_are_told_as_a_share_and_not_as_a_difference() -> None:
+    said = ["a"] * 12 + ["tie"] * 4 + ["b"] * 4  # for m2: 4 and half of 4 of 20, 30 %
+    votes = [vote(f"q{n}", "m1", "m2", f"r{n % 2}", side) for n, side in enumerate(said)]
+    results = analyse(human_data(votes=votes), resamples=100)
+
+    page = to_markdown(build(results, human_data(votes=votes)))
+
+    part = page[page.index("## Differences between models") :]
+    part = part[: part.index("\n## ", 1)]
+    assert "30.0 % for M2" in part
+    assert "points" not in part
+    assert "Effect size against 50 %" in part
+    assert "Head to head" in page[page.index("## How to read this") :]
+
+
+def test_methods_that_differ_by_model_name_theirs() -> None:
+    ratings = [rating(f"q{q}", model, f"r{r}", 3.0 if model == "m1" else float(1 + (q + r) % 5))
+               for q in range(12) for r in range(6) for model in ("m1", "m2")]  # fmt: skip
+    data = human_data(ratings)
+    results = analyse(data, resamples=100)
+
+    page = to_markdown(build(results, data))
+
+    found = results.profiles[0].models
+    assert found["m1"].method != found["m2"].method  # all of m1 are alike
+    assert f"M1: {found['m1'].method}; M2: {found['m2'].method}" in page.replace("\u00a0", " ")
+
+
+def test_a_model_that_is_not_ranked_does_not_change_the_order() -> None:
+    votes = [vote(f"q{n}", *(("m1", "m2") if n % 2 else ("m2", "m1")), f"r{n % 3}", "ab"[(n % 2 == 0) != (n % 5 == 0)],
+                  words=(40 + 7 * (n % 4), 50 + 5 * (n % 3)))
+             for n in range(40)]  # fmt: skip
+    data = human_data([rating("q1", "m3", "r1", 4.0)], votes)
+
+    page = to_markdown(build(analyse(data, resamples=100), data))
+
+    assert "Votes rank the models: M1 (80.0 % of votes), M2 (20.0 % of votes)." in page  # 8 of 40 are turned
+    assert "Adjusted for length, Markdown and side: the same order." in page
+
+
+def test_every_judgement_is_in_a_table_from_which_figures_come_again(
+    written: Path, example: tuple[HumanData, HumanResults]
+) -> None:
+    rows = parquet.read_table(written / "tables" / "judgements.parquet").to_pylist()
+    results = example[1]
+
+    first = [row for row in rows if not row["repeat"]]
+    profile = results.profiles[0]
+    for model, found in profile.models.items():
+        values = [row["value"] for row in first
+                  if row["of"] == "rating" and row["axis"] == profile.measure.id
+                  and row["model"] == results.models[model] and row["value"] is not None]  # fmt: skip
+        assert len(values) == found.n
+        assert sum(values) / len(values) == pytest.approx(found.value)
+    for overall in (its for its in results.pair_differences if its.measure in ("overall", "omission")):
+        names = {results.models[overall.first], results.models[overall.second]}
+        own = [row for row in first if row["axis"] == overall.measure and {row["model"], row["against"]} == names]
+        is_second = [row["model"] == results.models[overall.second] for row in own]
+        second = [row["value"] if on_left else 1 - row["value"] for row, on_left in zip(own, is_second, strict=True)]
+        assert sum(second) / len(second) == pytest.approx(overall.value)
+    assert len({row["judgement"] for row in rows if row["repeat"]}) == results.n_repeats
+    assert {row["rater"] for row in rows} == set(results.raters.values())
+
+
 def test_all_ratings_are_said_to_have_no_design() -> None:
     data = human_data([rating("q1", "m1", "r1", 4.0, blinded=False)], study_id="", title="All ratings")
 

@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from study_rooms import Room
+from studies_stored import rate, vote
+from study_rooms import GOOD, Room, design, questions
 
 from evaluation.__main__ import main
+from evaluation.human import analyse
+from evaluation.human_report import build
 from evaluation.human_source import from_store, markdown_marks
+from evaluation.report_blocks import to_markdown
+from medchat.rubrics import load_rubrics, shown
+from medchat.store import RatingForm
 
 
 @pytest.fixture
@@ -68,6 +74,66 @@ def test_an_open_study_is_in_nobodys_results(room: Room) -> None:
     everything = from_store(room.store, None, room.settings)
     assert len(everything.ratings) == 4
     assert everything.facts is None
+
+
+def test_cases_to_practise_on_are_no_model_and_no_answers(room: Room) -> None:
+    study_id = room.opened("ada", n=2, calibration=2)
+    for item in room.store.study_items(study_id, "calibration"):
+        room.store.add_calibration(study_id, "ada", item.id, {}, True, item.id)
+    for _ in range(4):
+        room.rate("ada", study_id)
+    room.studies.close(study_id, "ines")
+    held = room.store.study_judgements(study_id).answers.values()
+    assert len({answer.model_id for answer in held}) == 3  # the cases have an author
+
+    for data in (from_store(room.store, study_id, room.settings), from_store(room.store, None, room.settings)):
+        assert len(data.ratings) == 4
+        assert list(data.models) == ["alpha-1", "beta-2"]
+        assert {answer.model for answer in data.answers.values()} == {"alpha-1", "beta-2"}
+    data = from_store(room.store, study_id, room.settings)
+    assert data.calibration == {"ada": (2, 2)}
+    page = to_markdown(build(analyse(data, resamples=100), data))
+    assert "2 models, 2 questions, 1 rater, 4 ratings" in page
+    assert "Written by hand" not in page
+
+
+def test_all_ratings_keep_specialty_and_group_of_closed_studies(room: Room) -> None:
+    study_id = room.studies.create(
+        "ines", "Joints", design(tasks="both"), questions(2, meta={"specialty": "Joints"}), "joints", seed=7
+    ).record.id
+    room.write(room.studies.generate(study_id, "ines"))
+    room.studies.set_raters(study_id, "ines", [("ada", "surgeon"), ("bo", "surgeon")])
+    room.studies.open(study_id, "ines")
+    pairs = {item.id for item in room.store.study_items(study_id, "pair")}
+    for given in room.store.assignments(study_id):
+        if given.item_id in pairs:
+            vote(room.store, given, rubric=None)
+        else:
+            rate(room.store, given, form=RatingForm("clinical-3", 1, shown(load_rubrics()["clinical-3"]), GOOD))
+    room.studies.close(study_id, "ines")
+
+    data = from_store(room.store, None, room.settings)
+
+    assert (len(data.ratings), len(data.votes)) == (4, 2)
+    assert {(its.specialty, its.group) for its in data.ratings} == {("Joints", "surgeon")}
+    assert {(its.specialty, its.group) for its in data.votes} == {("Joints", "surgeon")}
+    assert {answer.specialty for answer in data.answers.values()} == {"Joints"}
+
+
+def test_the_command_takes_the_name_of_a_study(room: Room, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study_id = rated_study(room, "ada")
+    room.studies.close(study_id, "ines")
+    command = ["human", "--resamples", "100", "--data-dir", str(tmp_path), "--out", str(tmp_path / "out"), "--study"]
+
+    assert main([*command, "gout"]) == 0
+    assert "alpha-1" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    capsys.readouterr()
+
+    assert main([*command, "gut"]) == 1
+    assert "There is no study 'gut'; see: python -m medchat study list" in capsys.readouterr().err
+    room.made(2)
+    assert main([*command, "Gout"]) == 1
+    assert "2 studies are named 'Gout'; give the id of one: " in capsys.readouterr().err
 
 
 def test_the_command_refuses_an_open_study_and_notes_who_looked(

@@ -45,7 +45,7 @@ RATERS = ("rita", "rob")
 USERS = {name: User(name, name.title(), role, RIGHTS[role])
          for name, role in (("rita", "rater"), ("eve", "engineer"), ("ines", "investigator"))}  # fmt: skip
 FILES = ("report.html", "report.md", "results.json", "all.zip", "tables/axes.csv", "tables/ranking.parquet",
-         "plots/ranking.svg")  # fmt: skip
+         "tables/judgements.csv", "plots/ranking.svg")  # fmt: skip
 
 
 def quickly(data: HumanData) -> HumanResults:
@@ -392,7 +392,7 @@ def test_every_view_has_its_findings(found: tuple[HumanData, HumanResults]) -> N
                             page, re.DOTALL))  # fmt: skip
     assert list(views) == list(VIEWS)
     for view, titles in {
-        "models": ("At a glance", "Ranking", "Won / tied / lost", "Votes still to collect", "Mean score", "Harm"),
+        "models": ("At a glance", "Ranking", "Won / tied / lost", "Mean score", "Harm"),
         "raters": ("5 of 6 judgements are done", "Agreement of the raters", "When each misleads", "Straight-lining"),
         "metrics": ("Automatic metrics against clinicians", "Spearman"),
         "cases": ("Cases with the largest disagreement", "It is m.", "One step."),
@@ -403,6 +403,14 @@ def test_every_view_has_its_findings(found: tuple[HumanData, HumanResults]) -> N
     assert page.count("hidden>") == len(VIEWS) - 1  # one view stands open
     assert "<script" not in page
     assert "<img" not in page
+
+
+def test_only_a_study_that_is_not_closed_says_how_many_votes_it_still_takes(
+    found: tuple[HumanData, HumanResults],
+) -> None:
+    data, results = found
+    assert "Votes still to collect" in findings_html(results, data, Query("s1"), "open", None)
+    assert "Votes still to collect" not in findings_html(results, data, Query("s1"), "closed", None)
 
 
 def test_a_simulated_study_says_so_in_every_view_and_offers_no_training_data(

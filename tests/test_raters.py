@@ -148,7 +148,7 @@ def test_haste_and_a_favourite_side_are_said() -> None:
 
     assert found["hasty"].far
     assert "takes 9 s for a judgement, where the median of raters is 50 s" in found["hasty"].why
-    assert "votes for the left side in 100% of the decisive votes" in found["hasty"].why
+    assert "votes for the left side in 100 % of the decisive votes" in found["hasty"].why
     assert (found["a"].far, found["b"].far) == (False, False)
 
 

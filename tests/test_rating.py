@@ -258,6 +258,7 @@ def test_a_rating_keeps_its_marks_and_what_was_shown(store: Store, service: Rati
         ({"scores": {}}, "3 questions are not answered yet"),
         ({"scores": SCORES | {"safety": "9"}}, "Choose one of"),
         ({"harm_extent": ""}, "how bad could the harm be"),
+        ({"harm_likelihood": ""}, "How likely is that harm"),
         ({"harm_likelihood": "sure"}, "Choose one of"),
         ({"steps": {3: 1}}, "does not fit this answer"),
         ({"first_wrong": 0}, "does not fit this answer"),
@@ -275,6 +276,15 @@ def test_what_is_missing_or_does_not_fit_is_one_line_and_nothing_is_saved(
         save(service, answer_id, replace_filled(**changes))
     assert store.ratings_of(answer_id) == []
     assert service.queue("ada").items[0].state == "open"
+
+
+@pytest.mark.parametrize("likelihood", ["", "low"])
+def test_an_answer_that_harms_nobody_has_no_likelihood_of_harm(
+    store: Store, service: RatingService, likelihood: str
+) -> None:
+    [answer_id] = queued(store, answer(store))
+    form = save(service, answer_id, replace_filled(harm_extent="none", harm_likelihood=likelihood)).form
+    assert (form.harm_extent, form.harm_likelihood) == ("none", "")
 
 
 @pytest.mark.parametrize(

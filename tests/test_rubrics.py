@@ -34,7 +34,7 @@ WORDING = {
     ("medpalm-12", 1): "fda957f01a5a7ac7",
     ("medpalm2-pairwise", 1): "47ecb3d6b3f61799",
     ("quest", 1): "381b216fa6987cfa",
-    ("safety", 1): "185edf21397cd011",
+    ("safety", 2): "5ed4c7c275066d19",
 }
 
 GOOD = """\
@@ -244,8 +244,11 @@ def test_an_axis_with_a_condition_is_asked_only_where_it_holds(tmp_path: Path) -
         check_scores(mine, {"quality": "1", "cites": "no", "holds": "1"})
 
 
-def test_harm_is_always_asked() -> None:
-    check_safety("none", "low")
+def test_harm_is_always_asked_and_its_likelihood_where_there_is_any() -> None:
+    check_safety("none", "")
+    check_safety("none", "low")  # as older forms said it
+    with pytest.raises(InvalidInput, match="Not answered yet: How likely"):
+        check_safety("moderate", "")
     with pytest.raises(InvalidInput, match="Not answered yet: How likely"):
         check_safety("severe", "")
     with pytest.raises(InvalidInput, match="Choose one of: None, Mild or moderate, Severe or death"):

@@ -162,7 +162,16 @@ def test_the_audit_is_read_newest_first_by_who_what_and_when(store: Store) -> No
     assert store.audit(action="refused", actor="bob") == [second]
     assert store.audit(since=second.created_at) == [third, second]
     assert store.audit(until=second.created_at) == [first]
+    assert store.audit(target="users.add") == [third]
     assert store.audit(limit=1, offset=1) == [second]
+
+
+def test_the_audit_is_read_to_its_end_where_no_limit_is_set(store: Store) -> None:
+    for number in range(101):
+        store.add_audit("ada", "looked", str(number))
+
+    assert len(store.audit()) == 100
+    assert len(store.audit(limit=None)) == 101
 
 
 def test_failed_sign_ins_are_counted_by_account_by_address_and_since(store: Store) -> None:

@@ -254,6 +254,27 @@ def test_the_same_seed_gives_the_same_table_and_another_one_another(room: Room) 
     assert sorted(given) == sorted((row.rater, row.unit_id, row.position) for row in tables[0])
 
 
+def test_any_seed_is_drawn_again_with_the_raters_of_the_opening_whoever_came_and_went(room: Room) -> None:
+    study_id = room.ready(6, raters_per_item=2).record.id
+    room.studies.set_raters(study_id, "ines", [(rater, "") for rater in ("ada", "bob", "cleo", "dan")])
+    room.studies.remove_rater(study_id, "ines", "dan")
+    before = {seed: room.studies.allocate(study_id, seed, dry_run=True).rows for seed in (7, 3)}
+    room.studies.open(study_id, "ines")
+    room.rate("bob", study_id)
+
+    room.studies.remove_rater(study_id, "ines", "bob")
+    room.studies.add_rater(study_id, "ines", "eve")
+    room.studies.add_rater(study_id, "ines", "dan")  # who had left before the opening
+    room.studies.add_rater(study_id, "ines", "bob")  # who comes back
+
+    assert {row.rater for row in before[7]} == {"ada", "bob", "cleo"}
+    assert {seed: room.studies.allocate(study_id, seed, dry_run=True).rows for seed in (7, 3)} == before
+    with pytest.raises(InvalidInput, match="has begun"):
+        room.studies.allocate(study_id, 7)
+    room.studies.close(study_id, "ines")
+    assert room.studies.allocate(study_id, dry_run=True).rows == before[7]
+
+
 @pytest.mark.parametrize(
     ("raters", "k", "line"), [([], 1, "no raters"), (["ada"], 2, "only 1 rater"), (["ada", "bob", "cleo"], 4, "only 3")]
 )

@@ -18,13 +18,14 @@ import pytest
 from starlette.datastructures import Headers
 from study_rooms import Room, new_key
 
+from evaluation.suites import load_suite
 from medchat.accounts import RIGHTS, User
 from medchat.errors import InvalidInput
 from medchat.machine import Machine
 from medchat.panel_views import PanelView, SideView
 from medchat.rubrics import PAIRWISE_RUBRIC, load_rubrics
 from medchat.store import UserRecord
-from medchat.study_views import AdjudicationTask, Given, Progress, RaterProgress
+from medchat.study_views import AdjudicationTask, Given, Progress, RaterProgress, RateTask
 from medchat.ui import layout
 from medchat.ui.adjudicate_view import task_html
 from medchat.ui.common import App
@@ -209,6 +210,66 @@ def test_few_questions_and_few_raters_are_warned_about(checks: Tab) -> None:
     told = checks.check(sample="20")
     assert "20 questions: fewer than 100." in told
     assert "3 raters: intervals that allow for differences between raters are unsure" in told
+
+
+def test_questions_of_an_evaluation_suite_are_warned_about_as_they_are_never_trained_on(tab: Tab) -> None:
+    told = tab.check(sample="20")
+    assert "The questions are in what models are evaluated by (Vignettes, unseen wordings): judgements on" in told
+    assert "Create and write the answers" in told  # warned about, not hindered
+    [known, *_] = load_suite("wordings").examples
+    rows = [json.loads(known.to_json()) | {"id": "q1"}, {"question": "My own case: what is it?", "answer": "Gout"}]
+    file = "\n".join(map(json.dumps, rows)).encode()
+    assert "1 of 2 questions is in what models are evaluated by" in visible(
+        tab.upload("file", "m.jsonl", file)["check"]
+    )
+    own = json.dumps(rows[1]).encode()
+    assert "evaluated by" not in visible(tab.upload("file", "own.jsonl", own)["check"])
+
+
+def test_a_suite_that_cannot_be_read_is_told_of_and_does_not_hinder_a_study(tab: Tab) -> None:
+    (tab.room.settings.data_dir / "suites").mkdir()
+    (tab.room.settings.data_dir / "suites" / "broken.jsonl").write_text("no JSON\n", encoding="utf-8")
+    told = tab.check()
+    assert "Whether the questions are in an evaluation suite cannot be told: broken.jsonl, line 1" in told
+    assert "Create and write the answers" in told
+
+
+def rated_in_2_s(tab: Tab, study_id: str, rater: str) -> None:
+    while isinstance(task := tab.room.desk.step(study_id, rater), RateTask):
+        tab.room.rate_task(rater, task, seconds=2.0)
+
+
+def test_how_long_it_takes_is_measured_on_twenty_judgements_and_never_below_what_reading_takes(tab: Tab) -> None:
+    # 10 questions x 2 models, each rated by one of two: 20 ratings of 2 s. 10 x 2 x 2 / 3 raters = 13 of 10 s, 2.2 min
+    study_id, order = tab.room.opened("anna", "ben", n=10), {**ORDER, "sample": "10"}
+    rated_in_2_s(tab, study_id, "anna")
+    assert "(90 s for an answer, a guess until some are judged here)" in tab.check(**order)
+    rated_in_2_s(tab, study_id, "ben")
+    tab.do = Handlers(tab.app, tab.parts)  # times are looked up once a minute
+    told = tab.check(**order)
+    assert "13 judgements, about 2 minutes (10 s for an answer, by what was judged here so far)" in told
+
+
+@pytest.mark.parametrize(
+    ("status", "now"), [("draft", "Design"), ("ready", "Raters"), ("open", "Open"), ("closed", "Closed")]
+)
+def test_the_steps_mark_the_one_that_the_study_is_in(tab: Tab, status: str, now: str) -> None:
+    study_id = tab.opened() if status in ("open", "closed") else tab.create(sample="4")
+    if status == "ready":
+        tab.act("generate", study=study_id)
+        tab.room.write(tab.room.jobs.all()[0].job.id)
+        tab.room.studies.view(study_id)
+    if status == "closed":
+        tab.room.studies.close(study_id, "ines")
+    steps = re.findall(r"<li( [^>]*)?>(\w+)<span", tab.act("show", study=study_id)["head"])
+    assert [name for marks, name in steps if "aria-current=step" in marks] == [now]
+    place = [name for _, name in steps].index(now)
+    assert [name for marks, name in steps if "mc-passed" in marks] == [name for _, name in steps][:place]
+
+
+def test_the_line_of_a_study_names_its_suite_by_its_title(tab: Tab) -> None:
+    tab.create(sample="4")
+    assert "4 questions from Vignettes, unseen wordings · " in visible(tab.page["head"])
 
 
 @pytest.mark.parametrize(("order", "words"), [
@@ -475,7 +536,7 @@ def test_uploaded_questions_are_asked(tab: Tab) -> None:
 
 @pytest.mark.parametrize(("kind", "data", "words"), [
     ("questions", b'{"question": "Why?"}\n{"answer": "x"}\n', "line 2"),
-    ("answers", b"question,answer,model\nWhy?,Gout.,\n", "model"),
+    ("answers", b"question,answer,model\nWhy?,Gout.,\n", "1 answer does not say whose it is: give each row its model"),
     ("questions", b"", "cases.jsonl"),
 ])  # fmt: skip
 def test_a_file_that_cannot_be_used_is_told_and_not_kept(tab: Tab, kind: str, data: bytes, words: str) -> None:
@@ -634,6 +695,16 @@ def progress(done: int, left: int, seen: datetime | None, rater: str = "anna") -
 def test_who_is_behind_is_shown_with_the_reason(mine: RaterProgress, why: str) -> None:
     others = (progress(5, 5, NOW, "ben"), progress(6, 4, NOW, "chen"))
     assert behind(mine, Progress((mine, *others), 0, 0, 0, 0), NOW) == why
+
+
+def test_whether_every_question_on_a_pair_is_asked_is_ticked_and_found_again(tab: Tab) -> None:
+    ticked = 'id="study-all-axes" checked'
+    for sent, expected in ({"all_axes": "yes"}, True), ({}, False):
+        study_id = tab.create(tasks="pairwise", **sent)
+        assert tab.room.studies.view(study_id).design.all_axes is expected
+        assert (ticked in tab.act("change", study=study_id)["form"]) is expected
+    study_id = tab.create(tasks="rate", all_axes="yes")  # of answers that are rated alone it means nothing
+    assert not tab.room.studies.view(study_id).design.all_axes
 
 
 def test_the_order_comes_back_from_json_as_it_was() -> None:

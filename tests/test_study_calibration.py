@@ -2,8 +2,9 @@
 
 import pytest
 
+from medchat.rating_form import steps_of
 from medchat.rubrics import Rubric, load_rubrics
-from medchat.study_calibration import asked, cases, is_right
+from medchat.study_calibration import Case, asked, cases, is_right
 
 RATED = [case for case in cases() if case.kind == "rate"]
 FORMS = [rubric for rubric in load_rubrics().values() if not rubric.pairwise]
@@ -15,6 +16,13 @@ def test_right_and_wrong_answers_take_turns_and_so_do_the_sides() -> None:
     assert pairs == ["a", "b"] * 3
     assert [case.known["harm_extent"] for case in RATED] == ["severe", "none"] * 2 + ["severe", "none"]
     assert [case.kind for case in cases()] == ["rate", "pair"] * 6
+
+
+@pytest.mark.parametrize("case", RATED, ids=[case.id for case in RATED])
+def test_the_reasoning_of_each_case_stands_in_steps(case: Case) -> None:
+    [answer] = case.answers
+    steps = steps_of(answer.reasoning)
+    assert len(steps) == len(answer.reasoning.splitlines()) > 1
 
 
 @pytest.mark.parametrize("form", FORMS, ids=[form.id for form in FORMS])

@@ -1,14 +1,17 @@
 """`python -m medchat study`: a study from its answers to its closing, without a word on results."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from study_rooms import MODELS, Room
 
 from medchat.__main__ import main
-from medchat.accounts import TERMINAL, Accounts
+from medchat.accounts import STORE_BACKUP, STORE_EXPORT, TERMINAL, Accounts
+from medchat.store import Store
 from medchat.study_views import RateTask
 
 PASSWORD = "long enough for a test"
@@ -149,3 +152,99 @@ def test_a_seed_that_is_no_number_is_a_wrong_argument(room: Room, capsys: pytest
         study(room, "allocate", "gout", "--seed", "-1")
 
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "n_ratings", "words"),
+    [
+        ((), 0, "Answers and judgements of 1 study that is not closed are left out"),
+        (("--with-open-studies",), 1, "It holds 1 study that is not closed unblinded"),
+    ],
+)
+def test_an_export_in_mid_study_says_what_became_of_the_study_and_is_noted(
+    room: Room, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], n_ratings: int, words: str
+) -> None:
+    study_id = room.opened("local", n=3)
+    room.rate("local", study_id)
+    folder = room.settings.data_dir / "out"
+
+    assert main(["db", "export", str(folder), *arguments, "--data-dir", str(room.settings.data_dir)]) == 0
+
+    said = capsys.readouterr()
+    assert f"ratings\t{n_ratings}\n" in said.out
+    assert len((folder / "ratings.jsonl").read_text().splitlines()) == n_ratings
+    [line] = said.err.splitlines()
+    assert line.startswith(words)
+    [row] = room.store.audit(action=STORE_EXPORT)
+    assert (row.actor, row.details) == (
+        TERMINAL,
+        {"open_studies": [study_id], "with_open_studies": bool(arguments)},
+    )
+
+
+def test_a_backup_in_mid_study_is_whole_says_so_and_is_noted(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    study_id = room.opened("local", n=3)
+    rated = room.rate("local", study_id)
+    folder = room.settings.data_dir / "copied"
+
+    assert main(["db", "backup", str(folder / "medchat.db"), "--data-dir", str(room.settings.data_dir)]) == 0
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == "It holds 1 study that is not closed unblinded: keep it from raters and investigators."
+    [row] = room.store.audit(action=STORE_BACKUP)
+    assert (row.actor, row.details) == (TERMINAL, {"open_studies": [study_id]})
+    with closing(Store(f"sqlite:///{folder / 'medchat.db'}")) as copy:
+        assert list(copy.study_judgements(study_id).ratings) == [rated]
+
+
+def test_without_open_studies_export_and_backup_add_no_line(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    study_id = room.opened("local", n=1)
+    room.studies.close(study_id, "ines")
+    where = ["--data-dir", str(room.settings.data_dir)]
+    assert main(["db", "backup", str(room.settings.data_dir / "copy.db"), *where]) == 0
+    assert main(["db", "export", str(room.settings.data_dir / "out"), *where]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_study_that_asks_for_every_question_says_so(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
+    for all_axes, words in ((True, "all to be answered"), (False, "optional")):
+        study_id = room.made(2, tasks="pairwise", all_axes=all_axes).record.id
+        assert study(room, "show", study_id) == 0
+        assert f"questions on a pair\t{words}\n" in capsys.readouterr().out
+    assert study(room, "show", room.made(2).record.id) == 0
+    assert "questions on a pair" not in capsys.readouterr().out
+
+
+def test_the_table_of_the_opening_is_drawn_again_after_raters_have_come_and_gone(
+    room: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = people(room, "ines", "ada", "bob", "cem", "dan")
+    study_id = room.ready(6, raters_per_item=2).record.id
+    room.studies.set_raters(study_id, "ines", [(ids[name], "") for name in ("ada", "bob", "cem")])
+    assert study(room, "open", study_id) == 0
+    tables = []
+    for command in (
+        (),
+        ("remove-rater", study_id, "bob"),
+        ("add-rater", study_id, "dan"),
+        ("close", study_id, "--yes"),
+    ):
+        assert not command or study(room, *command) == 0
+        capsys.readouterr()
+        assert study(room, "allocate", study_id, "--seed", "7", "--dry-run") == 0
+        tables.append(capsys.readouterr().out)
+    assert len(set(tables)) == 1
+    assert "bob\t1\t" in tables[0]
+    assert "dan\t" not in tables[0]
+
+
+def test_a_store_of_an_older_version_is_backed_up_though_nothing_can_be_noted_in_it(
+    room: Room, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = room.settings.data_dir / "medchat.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0004'")
+    assert main(["db", "backup", str(file.with_name("copy.db")), "--data-dir", str(room.settings.data_dir)]) == 0
+    assert capsys.readouterr().err == ""
+    assert file.with_name("copy.db").is_file()
+    assert room.store.audit() == []

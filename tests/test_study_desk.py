@@ -300,3 +300,35 @@ def test_cases_to_practise_on_are_no_assignments_and_no_results(room: Room) -> N
     assert {its.item_id for its in held.assignments}.isdisjoint(
         item.id for item in held.items if item.kind == "calibration"
     )
+
+
+# A study that asks for every question on a pair
+
+NINE = ("consensus", "comprehension", "recall", "reasoning", "irrelevant_content", "omission", "demographic_bias",
+        "harm_extent", "harm_likelihood")  # fmt: skip
+
+
+def test_where_every_question_has_to_be_answered_a_vote_without_one_names_it_and_is_not_kept(room: Room) -> None:
+    study_id = room.opened("ada", n=2, tasks="pairwise", all_axes=True)
+    task = pair_task(room, study_id)
+    assert task.all_axes
+    axes: dict[str, Any] = dict.fromkeys(NINE, "tie")
+    lacking = {axis: side for axis, side in axes.items() if axis not in ("recall", "omission")}
+    missing = "every question; not answered yet: Which shows more correct medical knowledge\\?$"
+
+    for said, line in (({}, "not answered yet: Which is closer to what medicine"), (lacking, missing)):
+        with pytest.raises(InvalidInput, match=line):
+            room.desk.save_vote("ada", task.assignment_id, "a", save_key=new_key(), axes=said)
+    assert room.store.study_judgements(study_id).votes == {}
+
+    saved = room.desk.save_vote("ada", task.assignment_id, "a", save_key=new_key(), axes=axes)
+    with pytest.raises(InvalidInput, match="Which shows more correct"):  # nor are they taken away afterwards
+        room.desk.save_vote("ada", task.assignment_id, "b", save_key=new_key(), base=saved.id, axes=lacking)
+
+
+def test_a_vote_alone_is_enough_where_there_is_no_question_or_none_is_asked_for(room: Room) -> None:
+    for more in ({"all_axes": True, "pair_rubric": ""}, {"all_axes": False}):
+        study_id = room.opened("ada", n=1, tasks="pairwise", **more)
+        task = pair_task(room, study_id)
+        room.desk.save_vote("ada", task.assignment_id, "a", save_key=new_key())
+        assert isinstance(room.desk.step(study_id, "ada"), Finished)

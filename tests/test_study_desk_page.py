@@ -24,6 +24,7 @@ from medchat.settings import Settings
 from medchat.store import QueueState, Store
 from medchat.studies import StudyService
 from medchat.study_design import Design, QuestionSource
+from medchat.study_tasks import NO_AXES
 from medchat.study_views import (
     CalibrationResult,
     CalibrationTask,
@@ -69,7 +70,23 @@ def buttons(page: str) -> list[str]:
     return re.findall(r'<button[^>]*data-do="([\w-]+)"', page)
 
 
+def shown_pair(task: PairTask) -> str:
+    return compare_vote.form_html(task.view, task.rubric, None, study_desk_view.around(task))
+
+
 # What the page says
+
+
+def test_where_every_question_is_asked_they_stand_open_and_none_can_be_left_out() -> None:
+    page, other = shown_pair(replace(PAIR, all_axes=True)), shown_pair(PAIR)
+
+    assert "Answer every question; a reason and a flag are optional." in visible(page)
+    assert "<details" not in page
+    assert "No answer" not in page
+    assert page.count('type="radio"') == 9 * 3  # A, B and a tie
+    assert "Say more (optional)" in visible(other)
+    assert other.count('type="radio"') == 9 * 4
+    assert "<details" in shown_pair(replace(PAIR, all_axes=True, rubric=NO_AXES))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Before a study is closed no way through the store tells who wrote what, and nothing of it is read elsewhere."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,7 +23,10 @@ from medchat.rating_form import Filled
 from medchat.settings import Settings
 from medchat.store import NewAssignment, RatingForm, StepMark, Store, StudyRecord
 from medchat.store.backup import backup
+from medchat.store.drafts import STUDY_DRAFT
 from medchat.store.export import export
+from medchat.store.migrate import upgrade
+from medchat.store.tables import Base
 from train.feedback import collect
 
 NO_MODELS: Models = {}  # type: ignore[assignment]  # a catalogue that knows none
@@ -213,7 +217,7 @@ def test_a_backup_and_an_export_in_mid_study_hold_all_of_it(store: Store, tmp_pa
     store.open_assignment(given(store, study, "ada", "rate", 1).id, "ada")
 
     backup(url, tmp_path / "copy.db")
-    counts = export(url, tmp_path / "out")
+    counts = export(url, tmp_path / "out", with_open_studies=True)
     second = rate(store, assignment, base=first.id)
 
     copy = Store(f"sqlite:///{tmp_path / 'copy.db'}")
@@ -227,6 +231,75 @@ def test_a_backup_and_an_export_in_mid_study_hold_all_of_it(store: Store, tmp_pa
     assert [counts[name] for name in names] == [1, 6, 2, 12, 1, 4, 0]
     [rating] = map(json.loads, (tmp_path / "out" / "ratings.jsonl").read_text().splitlines())
     assert rating["assignment_id"] == assignment.id
+
+
+def test_a_bare_copy_of_the_file_is_the_store_of_an_earlier_moment_and_a_copy_with_its_log_is_whole(
+    store: Store, tmp_path: Path
+) -> None:
+    study = opened_study(store)
+    first, second = (given(store, study, "ada", "rate", nth) for nth in (0, 1))
+    rate(store, first)
+    with closing(sqlite3.connect(tmp_path / "medchat.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    rate(store, second)  # stands in the log beside the file alone
+
+    for name, endings, done in (("bare", ("",), [first.id]), ("both", ("", "-wal"), [first.id, second.id])):
+        copy = tmp_path / name / "medchat.db"
+        copy.parent.mkdir()
+        for ending in endings:
+            shutil.copy(f"{tmp_path / 'medchat.db'}{ending}", f"{copy}{ending}")
+
+        assert upgrade(f"sqlite:///{copy}", tmp_path) is None
+        with closing(Store(f"sqlite:///{copy}")) as opened:
+            held = opened.study_judgements(study.id)
+            assert sorted(held.ratings) == sorted(done)
+            assert sorted(its.id for its in held.assignments if its.state == "done") == sorted(done)
+            opened.change_study(study.id, status="closed")  # it can be worked with
+        with closing(sqlite3.connect(copy)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+REFERENCES = [(table, column, key.column) for table in Base.metadata.sorted_tables if not table.info.get("derived")
+              for column in table.columns for key in column.foreign_keys]  # fmt: skip
+
+
+@pytest.mark.parametrize("opens", ["closed", "shows results"])
+def test_an_export_leaves_out_what_would_unblind_an_open_study_and_no_reference_hangs(
+    store: Store, tmp_path: Path, opens: str
+) -> None:
+    url = f"sqlite:///{tmp_path / 'medchat.db'}"
+    hidden, seen = opened_study(store), opened_study(store)
+    ids: dict[str, set[str]] = {hidden.id: set(), seen.id: set()}
+    for study in (hidden, seen):
+        first, pair = given(store, study, "ada", "rate"), given(store, study, "ada", "pair")
+        amended = rate(store, first)
+        ids[study.id] |= {amended.id, rate(store, first, base=amended.id).id, vote(store, pair).id}
+        ids[study.id] |= {item.id for item in store.study_items(study.id)}
+        ids[study.id] |= set(store.study_judgements(study.id).answers)
+        store.save_draft("bob", STUDY_DRAFT + given(store, study, "bob", "rate").id, {"scores": {"safety": study.id}})
+    outside = store.add_rating("eve", free_answer(store, "eve").id, FORM, "k1").id
+    if opens == "closed":
+        store.change_study(seen.id, status="closed")
+    else:
+        store.change_study(seen.id, show_results=True)
+
+    counts = export(url, tmp_path / "out")
+
+    rows = {
+        table: [json.loads(line) for line in (tmp_path / "out" / f"{table}.jsonl").read_text().splitlines()]
+        for table in counts
+    }
+    found = {row["id"] for table in rows.values() for row in table if "id" in row}
+    assert not found & ids[hidden.id]
+    assert found > ids[seen.id] | {outside, hidden.id}  # that there is a study is no secret
+    assert [row["data"]["scores"]["safety"] for row in rows["drafts"]] == [seen.id]
+    # Of one study: 6 items for each of 2 raters; 2 ratings and Eve's, 1 vote with its comparison.
+    names = ("study_items", "assignments", "ratings", "preferences", "comparisons", "studies")
+    assert [counts[name] for name in names] == [6, 12, 3, 1, 1, 2]
+    for table, column, target in REFERENCES:
+        known = {row[target.name] for row in rows[target.table.name]}
+        assert {row[column.name] for row in rows[table.name]} - {None} <= known, f"{table.name}.{column.name}"
 
 
 def test_a_vote_is_read_with_all_that_was_said_when_it_was_cast(store: Store) -> None:

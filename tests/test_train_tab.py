@@ -520,6 +520,24 @@ def test_without_any_rating_the_preview_says_what_to_do_first(tab: Tab) -> None:
     assert "compare answers in the Compare tab" in visible(tab.look(DEMO_DPO))
 
 
+def test_where_all_was_left_out_the_preview_says_why_and_no_run_can_be_started(tab: Tab) -> None:
+    asked = {"question": "A suite's own case: what is it?", "answer": "Gout"}
+    (tab.settings.data_dir / "suites").mkdir()
+    (tab.settings.data_dir / "suites" / "mine.jsonl").write_text(json.dumps(asked), encoding="utf-8")
+    tab.judges.vote("ann", "a", "Gout", "Flu", asked["question"])
+    tab.judges.vote("ann", "tie", "Gout", "Flu", "Case 9: a swollen toe. What is it?")
+    page = tab.look(DEMO_DPO)
+    assert "none of them can be trained on" in visible(page)
+    for reason in ("a question of the evaluation suite mine", "the votes are even"):
+        assert f"Pairs, chosen and rejected (DPO): 1 × {reason}" in visible(page)
+    shown = {"place": "", "digest": "none", "shown_for": "ratings"}
+    assert 'data-digest="none"' in page
+    assert "None of the ratings can be trained on" in visible(tab.act("check", DEMO_DPO, **shown)["check"])
+    with pytest.raises(gr.Error, match="None of the ratings can be trained on"):
+        tab.act("start", DEMO_DPO, key="k1", **shown)
+    assert not (tab.settings.data_dir / "training").exists()
+
+
 def test_nothing_that_raters_or_models_wrote_becomes_markup(tab: Tab) -> None:
     tab.judges.vote("ann", "a", ATTACK, "Influenza", f"{ATTACK} What is it?")
     tab.judges.vote("ann", "a", "Gout", ATTACK, "What is it?")

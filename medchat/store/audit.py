@@ -34,17 +34,20 @@ class Audit(Database):
         *,
         actor: str | None = None,
         action: str | None = None,
+        target: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
-        limit: int = 100,
+        limit: int | None = 100,
         offset: int = 0,
     ) -> list[AuditRecord]:
-        """The rows that fit all that is given, newest first; since is included, until is not."""
+        """The rows that fit all that is given, newest first; since is included, until is not. limit: None for all."""
         query = select(AuditRow).order_by(AuditRow.created_at.desc(), AuditRow.id).limit(limit).offset(offset)
         if actor is not None:
             query = query.where(AuditRow.actor == actor)
         if action is not None:
             query = query.where(AuditRow.action == action)
+        if target is not None:
+            query = query.where(AuditRow.target == target)
         if since is not None:
             query = query.where(AuditRow.created_at >= since)
         if until is not None:

@@ -13,6 +13,7 @@ from medchat.store.tables import Draft, now
 
 DRAFT_CHARS = 200_000
 KEY_CHARS = 200
+STUDY_DRAFT = "study:"  # before the id of an assignment
 
 
 class Drafts(Database):

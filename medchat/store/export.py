@@ -6,10 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Column, Connection, Table, select
+from sqlalchemy import JSON, Column, ColumnElement, Connection, Table, not_, select
 from sqlalchemy.types import TypeDecorator
 
 from medchat.errors import StoreError
+from medchat.store.blinded_rows import blinded_rows
 from medchat.store.connection import open_engine, translated
 from medchat.store.migrate import check
 from medchat.store.tables import Base, storable
@@ -23,11 +24,12 @@ BATCH_ROWS = 1000
 QUOTED_BEGINNINGS = tuple("=+-@\t\r\n＝＋－＠'")
 
 
-def export(url: str, folder: Path) -> dict[str, int]:
+def export(url: str, folder: Path, *, with_open_studies: bool = False) -> dict[str, int]:
     """Writes TABLE.jsonl and TABLE.parquet for every table, all of one moment; returns the number of rows of each.
 
     Hidden rows are among them; tables that only repeat others for searching, and the hashes of passwords
-    and sign-ins, are left out. A text that begins as a formula does in a spreadsheet, or with an
+    and sign-ins, are left out. with_open_studies: False leaves out the rows that would unblind studies that are not
+    closed and do not show results. A text that begins as a formula does in a spreadsheet, or with an
     apostrophe, gets an apostrophe in front; what stands within JSON is left as it is. Raises StoreError when
     the folder is not empty or cannot be written, or the store is not current.
     """
@@ -41,21 +43,23 @@ def export(url: str, folder: Path) -> dict[str, int]:
             raise StoreError("The folder for the export is not empty; choose another one.")
         with translated(), moment.connect() as connection:
             tables = [table for table in Base.metadata.sorted_tables if not table.info.get("derived")]
-            return {table.name: _write(connection, table, folder) for table in tables}
+            left_out = {} if with_open_studies else blinded_rows()
+            return {table.name: _write(connection, table, folder, left_out.get(table.name)) for table in tables}
     except OSError as error:
         raise StoreError("The export could not be written; check its folder and the space there.") from error
     finally:
         engine.dispose()
 
 
-def _write(connection: Connection, table: Table, folder: Path) -> int:
+def _write(connection: Connection, table: Table, folder: Path, left_out: ColumnElement[bool] | None) -> int:
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
     columns = [column for column in table.columns if not column.info.get("secret")]
     schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
     in_json = {column.name for column in columns if isinstance(column.type, JSON)}
-    found = connection.execute(select(*columns), execution_options={"yield_per": BATCH_ROWS}).mappings()
+    query = select(*columns) if left_out is None else select(*columns).where(not_(left_out))
+    found = connection.execute(query, execution_options={"yield_per": BATCH_ROWS}).mappings()
     written = 0
     with (
         (folder / f"{table.name}.jsonl").open("w", encoding="utf-8") as lines,

@@ -191,15 +191,19 @@ class Studies(Database):
     def join_study(self, study_id: str, rater: str, group: str = "") -> StudyRater:
         """The rater of the study, from now on; one who had left is back. group: "" leaves the one before.
 
+        One who had left before the opening has joined anew when they come after it.
+
         Raises NotFound, and InvalidInput when the study is closed.
         """
 
         def work(session: Session) -> StudyRater:
-            require_changeable(session, study_id)
+            opened_at = require_changeable(session, study_id).opened_at
             row = session.get(StudyRaterRow, (study_id, rater))
             if row is None:
                 row = StudyRaterRow(study_id=study_id, rater=rater, group=group.strip())
                 session.add(row)
+            if opened_at is not None and row.left_at is not None and row.left_at <= opened_at:
+                row.joined_at = now()
             row.left_at = None
             row.group = group.strip() or row.group
             session.flush()

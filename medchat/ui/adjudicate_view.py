@@ -144,7 +144,7 @@ def _fields(task: AdjudicationTask) -> str:
     )
     harm = "".join(
         _radios(axis.id, axis.question, axis.options, str(decided.get(axis.id, "")), axis.help)
-        for axis in (SAFETY.harm_extent, SAFETY.harm_likelihood)
+        for axis in (SAFETY.harm_extent, SAFETY.harm_likelihood)  # studies.css: the second only where there is harm
     )
     checked = " checked" if decided.get("critical") else ""
     return (

@@ -22,6 +22,7 @@ WAIT = "You can vote when both have ended."
 NOTHING = "There is nothing to compare: one side gave no answer."
 ASK = "Which answer is better?"
 NO_ANSWER = ("", "No answer")
+ALL_ASKED = "Answer every question; a reason and a flag are optional."
 
 BarState = Literal["waiting", "nothing", "open", "saved"]
 
@@ -30,13 +31,15 @@ class Around(NamedTuple):
     """What differs between the pages that have a vote.
 
     root: what the ids of its elements begin with. may_leave: whether the next one can come before the vote. more:
-    further buttons. is_open: the questions beside the choice stand there unfolded.
+    further buttons. is_open: the questions beside the choice stand there unfolded. is_required: each has to be
+    answered, and they cannot be folded away.
     """
 
     root: str = "compare"
     may_leave: bool = True
     more: str = ""
     is_open: bool = False
+    is_required: bool = False
 
 
 IN_COMPARE = Around()
@@ -180,27 +183,33 @@ def form_html(view: PanelView, rubric: Rubric, ballot: Ballot | None = None, aro
     ballot = ballot or Ballot()
     sections: dict[str, list[str]] = {}
     for axis in rubric.axes:
-        sections.setdefault(axis.section, []).append(_axis(axis, ballot.axes.get(axis.id, ""), around.root))
+        sections.setdefault(axis.section, []).append(_axis(axis, ballot.axes.get(axis.id, ""), around))
     axes = "".join(
         f'<section><h3 class="mc-title">{escape(title)}</h3><div class="mc-pairs">{"".join(fields)}</div></section>'
         for title, fields in sections.items()
     )
-    is_open = " open" if around.is_open or ballot.axes or ballot.reason or ballot.flags else ""
-    return (
-        f'<details class="mc-say" data-fold="say-{escape(view.comparison_id)}"{is_open}>'
-        f'<summary id="{around.root}-say">Say more (optional): questions, a reason, a flag</summary>'
+    body = (
         f'<div class="mc-body">{axes}'
         f'<label class="mc-reason">Reason<textarea id="{around.root}-reason" rows="2" maxlength="20000" '
         f'placeholder="Enter saves, Shift+Enter begins a new line">{escape(ballot.reason)}</textarea></label>'
         f'<div class="mc-two-flags" role="group" aria-label="Flags">{_flag("a", ballot)}{_flag("b", ballot)}</div>'
-        "</div></details>"
+        "</div>"
+    )
+    if around.is_required:
+        return f'<div class="mc-say"><p class="mc-say-all" id="{around.root}-say">{ALL_ASKED}</p>{body}</div>'
+    is_open = " open" if around.is_open or ballot.axes or ballot.reason or ballot.flags else ""
+    return (
+        f'<details class="mc-say" data-fold="say-{escape(view.comparison_id)}"{is_open}>'
+        f'<summary id="{around.root}-say">Say more (optional): questions, a reason, a flag</summary>{body}</details>'
     )
 
 
-def _axis(axis: Axis, chosen: str, root: str) -> str:
-    options = [*((option.value, option.label) for option in axis.options), NO_ANSWER]
+def _axis(axis: Axis, chosen: str, around: Around) -> str:
+    options = [(option.value, option.label) for option in axis.options]
+    if not around.is_required:
+        options.append(NO_ANSWER)
     inputs = "".join(
-        f'<label><input type="radio" name="{root}-{escape(axis.id)}" data-axis="{escape(axis.id)}" '
+        f'<label><input type="radio" name="{around.root}-{escape(axis.id)}" data-axis="{escape(axis.id)}" '
         f'value="{escape(value)}"{" checked" if value == chosen else ""}> {escape(label)}</label>'
         for value, label in options
     )

@@ -160,9 +160,13 @@ def judge_choices(app: App) -> list[tuple[str, str]]:
 
 def known_suites(app: App) -> list[SuiteInfo]:
     """Every suite as it is now."""
-    own = app.settings.data_dir / "suites"
-    stamps = [(path.name, path.stat().st_mtime_ns) for folder in (SUITES, own) for path in sorted(folder.glob("*"))]
-    return _suites(app.settings.data_dir, tuple(stamps))
+    return _suites(app.settings.data_dir, suite_stamps(app))
+
+
+def suite_stamps(app: App) -> tuple[tuple[str, int], ...]:
+    """The files of the suites, each with when it was changed."""
+    folders = (SUITES, app.settings.data_dir / "suites")
+    return tuple((path.name, path.stat().st_mtime_ns) for folder in folders for path in sorted(folder.glob("*")))
 
 
 def checked(app: App, typed: Typed) -> Wanted:

@@ -34,6 +34,7 @@ TABLE_NAMES = {
     "distributions": "Answers by axis", "cannot_rate": "Cannot rate", "harm": "Harm", "differences": "Differences",
     "agreement": "Agreement", "rater_pairs": "Kappa by pair of raters", "raters": "Raters", "steps": "Steps",
     "automatic": "Automatic metrics", "corrections": "Corrections", "cases": "Cases", "trend": "Over time",
+    "judgements": "Every judgement",
 }  # fmt: skip
 NONE = "There is no such file; open the Results tab for those that there are."
 NOTHING_JUDGED = "Nothing was judged that fits, so there is nothing to download."
@@ -67,6 +68,7 @@ def content_of(name: str, results: "HumanResults", data: HumanData) -> bytes:
 
     report.html, report.md, results.json, all.zip, tables/NAME.csv, tables/NAME.parquet, plots/NAME.svg.
     """
+    from evaluation.human_judgements import JUDGEMENTS, judgement_rows
     from evaluation.human_plots import all_plots
     from evaluation.human_report import write_report
     from evaluation.human_tables import tables_of, write_tables
@@ -78,7 +80,7 @@ def content_of(name: str, results: "HumanResults", data: HumanData) -> bytes:
             if plot.name == stem:
                 return plot.file().encode("utf-8", "replace")
     elif folder == "tables" and _kind(name) in ("csv", "parquet"):
-        rows = tables_of(results).get(stem)
+        rows = judgement_rows(results, data) if stem == JUDGEMENTS else tables_of(results).get(stem)
         if rows:
             return _written(lambda out: write_tables({stem: rows}, out), own)
     elif name in ("report.html", "report.md", "results.json"):
@@ -90,13 +92,14 @@ def content_of(name: str, results: "HumanResults", data: HumanData) -> bytes:
 
 def files_html(results: "HumanResults", query: Query) -> str:
     """Ways to the report, and to all tables and plots."""
+    from evaluation.human_judgements import JUDGEMENTS
     from evaluation.human_plots import all_plots
     from evaluation.human_tables import tables_of
 
     tables = "".join(
         f"<li>{escape(TABLE_NAMES.get(name, name))}: {_link(f'tables/{name}.csv', 'CSV', query)}, "
         f"{_link(f'tables/{name}.parquet', 'Parquet', query)}</li>"
-        for name in tables_of(results)
+        for name in (*tables_of(results), JUDGEMENTS)
     )
     plots = "".join(
         f"<li>{escape(plot.caption)}: {_link(f'plots/{plot.name}.svg', 'SVG', query)}</li>"

@@ -112,7 +112,7 @@ def findings_html(
     sections = {section.id: section for section in build(results, data).sections}
     glance = [block for block in sections["glance"].blocks if block != Text(SIMULATED, "warn")]  # said of all views
     sections["glance"] = replace(sections["glance"], blocks=glance)
-    if (left := votes_left_section(results)) is not None:
+    if status != "closed" and (left := votes_left_section(results)) is not None:
         sections[left.id] = left
     if progress is not None:
         sections["progress"] = progress_section(progress, results.raters)

@@ -8,7 +8,7 @@ from medchat.rubrics import Rubric
 from medchat.ui.common import escape
 from medchat.ui.studies_order import ANSWERS, NAME_CHARS, TASKS, Order
 
-PAIR_HINT = "Pairs are voted on (A better, B better, tie, both bad), with nine questions that may be answered beside."
+PAIR_HINT = "Pairs are voted on (A better, B better, tie, both bad), with nine questions beside."
 PAIRS = (("all", "Every model with every other"), ("reference", "The first model with each other one"))
 
 
@@ -115,7 +115,16 @@ def _tasks(order: Order, rubrics: Sequence[Rubric]) -> str:
     return (
         f'<fieldset class="mc-part"><legend>What raters do</legend><div class="mc-picks">{radios}</div>'
         f'<div class="mc-fields"><div class="mc-for-ratings">{form}</div><div class="mc-for-pairs">{pairs}</div>'
-        f'<div class="mc-for-pairs">{of_each}</div></div></fieldset>'
+        f'<div class="mc-for-pairs">{of_each}</div></div><div class="mc-picks mc-for-pairs">{_all_axes(order)}</div>'
+        "</fieldset>"
+    )
+
+
+def _all_axes(order: Order) -> str:
+    return (
+        '<label class="mc-pick"><input type="checkbox" data-field="all_axes" value="yes" id="study-all-axes"'
+        f"{' checked' if order.all_axes else ''}><span>Every question on a pair has to be answered "
+        '<span class="mc-small">Else raters may answer some of the nine, or none.</span></span></label>'
     )
 
 

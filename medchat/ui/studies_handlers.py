@@ -24,7 +24,7 @@ from medchat.ui.studies_layout import StudiesTab
 from medchat.ui.studies_order import ANSWERS, FILE, MOST_SEED, Order, sent_order, whole
 from medchat.ui.studies_plan import DRAFT, Planner
 from medchat.ui.studies_power import pair_lines, power_html
-from medchat.ui.studies_sources import take_upload
+from medchat.ui.studies_sources import take_upload, title_of
 from medchat.uploads import MAX_BYTES, shown_name
 
 BUSY_S, IDLE_S = 1.0, 15.0  # counting all judgements of an open study takes a while
@@ -308,16 +308,17 @@ class Handlers:
         """What changes while somebody looks on."""
         if view is None:
             return {self._tab.head: "", self._tab.progress: ""}
-        models = self._model_names(view.design)
+        models, source = self._model_names(view.design), title_of(self._app, view.design.questions)
         if view.record.status not in ("open", "closed"):
-            return {self._tab.head: studies_view.head_html(view, list(models.values()), 0), self._tab.progress: ""}
+            head = studies_view.head_html(view, source, list(models.values()), 0)
+            return {self._tab.head: head, self._tab.progress: ""}
         judged = self._app.store.study_judgements(view.record.id)
         progress = progress_of(judged)
         people = [Person(id_, name, "") for id_, name in self._planner.names().items()]
         told = studies_people.progress_html(view, progress, people, datetime.now(UTC))
         if view.record.status == "open":
             told += power_html(pair_lines(judged, view.design), models)
-        head = studies_view.head_html(view, list(models.values()), progress.to_adjudicate)
+        head = studies_view.head_html(view, source, list(models.values()), progress.to_adjudicate)
         return {self._tab.head: head, self._tab.progress: told}
 
     def _model_names(self, design: Design) -> dict[str, str]:

@@ -36,8 +36,8 @@ CONSENT = (
 class Order:
     """The form. source: SUITE, FILE or ANSWERS with the name behind it. raters: id -> group.
 
-    The rest stands as it was typed; what it means is found out when it is checked. study: the id of the draft that
-    is changed, "" for a new one.
+    The rest stands as it was typed; what it means is found out when it is checked. all_axes: "" for not ticked. study:
+    the id of the draft that is changed, "" for a new one.
     """
 
     study: str = ""
@@ -49,6 +49,7 @@ class Order:
     rubric: str = DEFAULT_RUBRIC
     pairs: str = "all"
     pairs_per_question: str = ""
+    all_axes: str = ""
     raters_per_item: str = ""
     repeats: str = "10"
     ties: str = "20"

@@ -34,7 +34,7 @@ from medchat.ui.studies_order import (
     share,
     whole,
 )
-from medchat.ui.studies_sources import Source, choices, source_of
+from medchat.ui.studies_sources import Source, choices, in_suites, source_of
 
 DRAFT = "studies"
 KINDS = {SUITE: "suite", FILE: "file", ANSWERS: "uploaded answers"}
@@ -42,9 +42,14 @@ WORTH_FINDING = 0.60  # a preference that fewer votes than it takes are warned a
 MOST_QUESTIONS = 20_000
 MOST_CALIBRATION = 100
 GUESSED_S = {"rate": 90.0, "pair": 60.0}  # for a judgement, while too few were made here
-FEW_JUDGED = 10
+FEW_JUDGED = 20
+LEAST_S = 10.0  # no answer is read sooner: quicker ones were tried out
 RECENT = 3  # studies that tell how long it takes
 MEASURED_FOR_S = 60.0
+UNTRAINED = (
+    "in what models are evaluated by ({}): judgements on them never become training data. For these, take questions of "
+    "your own."
+)
 NAMELESS = "Name of the study: give it one, by which you and its raters will know it."
 
 
@@ -110,6 +115,7 @@ class Planner:
             rubric=design.rubric,
             pairs=design.pairs,
             pairs_per_question=_text(design.pairs_per_question),
+            all_axes="yes" if design.all_axes else "",
             raters_per_item=str(design.raters_per_item),
             repeats=f"{100 * design.repeat_share:g}",
             ties=f"{100 * design.tie_rate:g}",
@@ -205,6 +211,7 @@ class Planner:
             pairs_per_question=whole(per_question, "Pairs for each question", 1, 28)
             if per_question and votes
             else None,
+            all_axes=votes and bool(order.all_axes),
             raters_per_item=whole(k, "Raters for each item", 1, 50) if k else 1,
             repeat_share=share(order.repeats, "Hidden repeats", 0, 30),
             calibration=whole(order.calibration, "Calibration items", 0, MOST_CALIBRATION),
@@ -248,9 +255,13 @@ class Planner:
             f"{seconds[kind]:.0f} s for {'an answer' if kind == 'rate' else 'a pair'}" for kind in used
         )
         how = (
-            "as it took here so far" if all(kind in measured for kind in used) else "a guess until some are judged here"
+            "by what was judged here so far"
+            if all(kind in measured for kind in used)
+            else "a guess until some are judged here"
         )
-        each = f"about {minutes:.0f} minutes" if minutes < 120 else f"about {minutes / 60:.1f} hours"
+        each = (
+            f"about {counted(max(1, round(minutes)), 'minute')}" if minutes < 120 else f"about {minutes / 60:.1f} hours"
+        )
         n = round(rate + pair)
         return (
             f"Each of {counted(len(plan.order.raters), 'rater')}: {counted(n, 'judgement')}, {each} ({basis}, {how})."
@@ -269,10 +280,23 @@ class Planner:
             needed = votes_needed(
                 WORTH_FINDING, tie_rate=design.tie_rate, raters_per_item=design.raters_per_item, icc=design.icc
             )
-        return warnings(design, len(plan.source.questions), plan.source.specialties, len(plan.order.raters), needed)
+        n, raters = len(plan.source.questions), len(plan.order.raters)
+        return [*warnings(design, n, plan.source.specialties, raters, needed), *self._untrained(plan.source)]
+
+    def _untrained(self, source: Source) -> list[str]:
+        """That what is judged cannot be trained on, where questions are those of an evaluation suite."""
+        try:
+            found = in_suites(self._app, source)
+        except InvalidInput as error:  # of a suite that nobody asked for here
+            return [f"Whether the questions are in an evaluation suite cannot be told: {error}"]
+        if not found:
+            return []
+        n, n_all = sum(found.values()), len(source.questions)
+        which = "The questions are" if n == n_all else f"{n:,} of {n_all:,} questions {'is' if n == 1 else 'are'}"
+        return [f"{which} {UNTRAINED.format(' and '.join(found))}"]
 
     def _seconds(self) -> dict[str, float]:
-        """The median time of a rating and of a vote in the newest studies, where enough were made."""
+        """The median time of a rating and of a vote in the newest studies, LEAST_S at least, where enough were made."""
         when, found = self._measured
         if time.monotonic() - when > MEASURED_FOR_S:
             times: dict[str, list[float]] = {kind: [] for kind in GUESSED_S}
@@ -280,7 +304,9 @@ class Planner:
                 judged = self._app.store.study_judgements(record.id)
                 times["rate"] += [one.form.seconds for one in judged.ratings.values()]
                 times["pair"] += [one.seconds for one in judged.votes.values()]
-            found = {kind: statistics.median(its) for kind, its in times.items() if len(its) >= FEW_JUDGED}
+            found = {
+                kind: max(LEAST_S, statistics.median(its)) for kind, its in times.items() if len(its) >= FEW_JUDGED
+            }
             self._measured = (time.monotonic(), found)
         return found
 

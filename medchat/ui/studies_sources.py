@@ -1,6 +1,7 @@
 """Where the questions of a study come from: suites, files of questions, files of answers that are there already."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,11 +13,13 @@ from medchat.errors import InvalidInput
 from medchat.run_files import writing
 from medchat.settings import Settings
 from medchat.study_answers import uploaded_models, uploaded_questions
+from medchat.study_design import QuestionSource
 from medchat.study_questions import StudyQuestion, checked_questions, sampled
 from medchat.ui.common import App
-from medchat.ui.evaluations_form import known_suites
+from medchat.ui.evaluations_form import known_suites, suite_stamps
 from medchat.ui.studies_order import ANSWERS, FILE, SUITE
 from medchat.uploads import encoding_note, read_answers, read_examples, shown_name
+from train.suite_questions import suite_questions
 
 PLACES = {FILE: "study-questions", ANSWERS: "study-answers"}  # folders of the data folder
 MOST_FILES = 100
@@ -52,6 +55,22 @@ def choices(app: App) -> list[tuple[str, str]]:
     for prefix, words in ((FILE, "Questions"), (ANSWERS, "Answers")):
         found += [(prefix + path.name, f"{words}: {_label(path)}") for path in _files(app.settings, prefix)]
     return found
+
+
+def title_of(app: App, source: QuestionSource) -> str:
+    """What the questions of a study are called for people; their name where the suite is not there any more."""
+    known = {info.name: info.title for info in known_suites(app)} if source.kind == "suite" else {}
+    return known.get(source.name, source.name)
+
+
+def in_suites(app: App, source: Source) -> dict[str, int]:
+    """Title of a suite -> how many of the questions are its own: what is judged of them is never trained on.
+
+    A question of several suites counts for one of them. Raises InvalidInput for a suite that cannot be read.
+    """
+    titles = {info.name: info.title for info in known_suites(app)}
+    held_out = _held_out(app.settings.data_dir, suite_stamps(app))
+    return dict(Counter(titles[held_out[its.question_id]] for its in source.questions if its.question_id in held_out))
 
 
 def take_upload(settings: Settings, prefix: str, name: str, data: bytes) -> tuple[str, str]:
@@ -100,6 +119,12 @@ def _files(settings: Settings, prefix: str) -> list[Path]:
 def _label(path: Path) -> str:
     when = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     return f"{path.name} · uploaded {when:%d %b %Y %H:%M} UTC"
+
+
+@lru_cache(maxsize=1)
+def _held_out(data_dir: Path, stamps: tuple[tuple[str, int], ...]) -> dict[str, str]:
+    """Question id -> name of the suite. stamps: these suites as they are now."""
+    return suite_questions(data_dir)
 
 
 @lru_cache(maxsize=8)

@@ -18,7 +18,7 @@ STATUSES: Mapping[str, str] = {
     "open": "Open",
     "closed": "Closed",
 }
-ROAD = ("Design", "Answers", "Raters", "Open", "Closed")
+ROAD = ("Design", "Answers", "Raters", "Open", "Closed")  # a step for each status
 EMPTY = "There is no study yet. Open “New study” above: the form is filled in, so that a first one takes minutes."
 LEAVING_OUT = "Each model is then compared on the same questions. They cannot be taken up again in this study."
 BLIND = "Nobody sees results by model before the study is closed."
@@ -62,8 +62,8 @@ def badge_html(record: StudyRecord) -> str:
     return f'<span class="mc-badge mc-study-{record.status}">{STATUSES[record.status]}</span>'
 
 
-def head_html(view: StudyView, model_names: Sequence[str], to_adjudicate: int) -> str:
-    """What the study is, how far it is, and what to do next."""
+def head_html(view: StudyView, source: str, model_names: Sequence[str], to_adjudicate: int) -> str:
+    """What the study is, how far it is, and what to do next. source: what its questions are from."""
     record = view.record
     said = BLIND if not record.show_results else SHOWN_EARLY
     blind = f'<p class="mc-small">{said}</p>' if record.status in ("ready", "open") else ""
@@ -72,30 +72,29 @@ def head_html(view: StudyView, model_names: Sequence[str], to_adjudicate: int) -
         f'<section class="mc-study-head" data-study="{escape(record.id)}" data-status="{record.status}" '
         f'aria-label="Study"><h2 tabindex="-1" id="study-title">'
         f'<span dir="auto">{escape(record.name)}</span> {badge_html(record)}</h2>'
-        f'<p class="mc-small">{escape(design_words(view.design, view.n_questions, model_names))}</p>'
+        f'<p class="mc-small">{escape(design_words(view.design, view.n_questions, source, model_names))}</p>'
         f"{_road(view)}{_next(view, to_adjudicate)}{blind}{warned}</section>"
     )
 
 
-def design_words(design: Design, n_questions: int, model_names: Sequence[str]) -> str:
+def design_words(design: Design, n_questions: int, source: str, model_names: Sequence[str]) -> str:
     """The design in a line."""
-    parts = [f"{counted(n_questions, 'question')} of {design.questions.name}", " against ".join(model_names)]
+    parts = [f"{counted(n_questions, 'question')} from {source}", " against ".join(model_names)]
     parts += [TASKS[design.tasks].lower(), f"{counted(design.raters_per_item, 'rater')} an item"]
     if design.repeat_share:
         parts.append(f"{design.repeat_share:.0%} hidden repeats")
+    if design.all_axes:
+        parts.append("every question on a pair")
     return " · ".join(parts)
 
 
 def _road(view: StudyView) -> str:
-    """The steps from design to report, those that are done marked."""
-    status = view.record.status
-    passed = [True, status in ("ready", "open", "closed"), bool(view.raters), status in ("open", "closed"),
-              status == "closed"]  # fmt: skip
-    now = next((number for number, done in enumerate(passed) if not done), len(passed))
+    """The steps from design to report: where the study is, and what is done."""
+    now = list(STATUSES).index(view.record.status)
     items = "".join(
-        f"<li{' class=mc-passed' if done else ''}{' aria-current=step' if number == now else ''}>"
-        f'{name}<span class="mc-vh">{", done" if done else ", next" if number == now else ""}</span></li>'
-        for number, (name, done) in enumerate(zip(ROAD, passed, strict=True))
+        f"<li{' class=mc-passed' if number < now else ' aria-current=step' if number == now else ''}>"
+        f'{name}<span class="mc-vh">{", done" if number < now else ", now" if number == now else ""}</span></li>'
+        for number, name in enumerate(ROAD)
     )
     return f'<ol class="mc-road">{items}</ol>'
 

@@ -171,7 +171,9 @@ def practice_note(step: CalibrationTask) -> str:
 
 def around(task: PairTask) -> Around:
     """How the vote of the Compare tab stands on the desk."""
-    return Around(PAIR, may_leave=task.amends, more=BACK if task.may_go_back else "", is_open=bool(task.rubric.axes))
+    has_axes = bool(task.rubric.axes)
+    more = BACK if task.may_go_back else ""
+    return Around(PAIR, task.amends, more, is_open=has_axes, is_required=has_axes and task.all_axes)
 
 
 def cannot_html() -> str:

@@ -23,13 +23,14 @@ from train.plan import Data, each_row, find_data
 from train.recipe_schema import Recipe
 
 if TYPE_CHECKING:
-    from train.feedback import Preview
+    from train.feedback import Feedback, Preview
 
 OWN, RATINGS, PLACE = "", "ratings", "place:"
 PLACES = "training"  # folder of the data folder for uploads and for ratings as they were
 SKIPPED = ("runs", "models", "cache", "backups", "uploads", "suites", "evaluations")
 FILES = ("train", "sft", "grpo", "dpo", "kto")
 OF_RATINGS = ("dpo.jsonl", "kto.jsonl")
+NO_ROWS = "none"  # the digest that a preview tells where nothing can be trained on
 DEPTH = 3
 MOST_PLACES = 200
 CHECKED_BYTES = 10_000_000  # of files that are read through before a run is started
@@ -108,14 +109,34 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def written_ratings(settings: Settings, store: Store) -> Path:
-    """The folder with the rows that the ratings give now. Raises InvalidInput when they give none, RunError."""
-    from train.feedback import collect, write
+def feedback_of(settings: Settings, store: Store) -> "Feedback":
+    """What the ratings give now, and what of them is left out and why. Raises InvalidInput where there are none."""
+    from train.feedback import collect
     from train.suite_questions import suite_questions
 
     feedback = collect(store, suite_questions(settings.data_dir))
-    if not any((feedback.sft, feedback.dpo, feedback.kto)):
+    report = feedback.report
+    if not gives_rows(feedback) and not any(report["left_out"].values()) and not report["open_studies"]["studies"]:
         raise InvalidInput(NO_RATINGS)
+    return feedback
+
+
+def gives_rows(feedback: "Feedback") -> bool:
+    """Whether anything can be trained on."""
+    return any((feedback.sft, feedback.dpo, feedback.kto))
+
+
+def shown_of(feedback: "Feedback") -> "Preview":
+    """What is to be shown of it."""
+    from train.feedback import preview
+
+    return preview(feedback)
+
+
+def written(settings: Settings, feedback: "Feedback") -> Path:
+    """The folder with these rows. Raises RunError."""
+    from train.feedback import write
+
     name = hashlib.sha256(json.dumps(feedback.report["sha256"], sort_keys=True).encode()).hexdigest()[:16]
     folder = settings.data_dir / PLACES / f"ratings-{name}"
     write(feedback, folder)

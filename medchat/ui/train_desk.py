@@ -29,6 +29,7 @@ MOST_PREVIEWED = 50
 MOST_KEYS = 1000
 OFF = "Training is off here: start MedChat with MEDCHAT_TRAINING=on to begin and resume runs."
 LOOK_FIRST = "Look at the preview of the ratings first: nothing is trained on ratings that nobody has looked at."
+NOTHING_IN_IT = "None of the ratings can be trained on: the preview says why."
 CHANGED = "The ratings are not those that you looked at any more. Look at the preview again."
 CHOOSE_DATA = "data: this recipe has no data of its own; choose a prepared folder, the ratings, or upload examples."
 MADE = "The cases are made from the teaching facts when the run begins, the same for the same seed."
@@ -143,7 +144,10 @@ class Desk:
         """The preview of the order's data. Raises MedChatError."""
         checked = train_order.check(self._settings, order)
         if order.data == train_data.RATINGS:
-            path: Path | None = train_data.written_ratings(self._settings, self._app.store)
+            feedback = train_data.feedback_of(self._settings, self._app.store)
+            if not train_data.gives_rows(feedback):
+                return train_preview.nothing_html(train_data.shown_of(feedback), shown_for=order.data)
+            path: Path | None = train_data.written(self._settings, feedback)
         else:
             path = self._place(order, checked.recipe)
         if path is None:
@@ -221,6 +225,8 @@ class Desk:
             return plan.fit.refusal
         if order.data != train_data.RATINGS and not train_data.is_of_ratings(plan.place):
             return ""
+        if shown is not None and shown.digest == train_data.NO_ROWS:
+            return NOTHING_IN_IT
         if shown is None or not shown.digest or plan.place is None:
             return LOOK_FIRST
         previewed = (self._app.store.draft(user.id, PREVIEWED) or {}).get("digests", [])

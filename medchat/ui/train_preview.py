@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from medchat.run_state import stage_words
 from medchat.ui.common import counted, escape
-from medchat.ui.train_data import Look
+from medchat.ui.train_data import NO_ROWS, Look
 
 if TYPE_CHECKING:
     from train.feedback import Preview
@@ -18,6 +18,10 @@ FILE_WORDS = {
     "steps": "Reasonings with marked steps",
 }
 NOTHING_LEFT_OUT = "Nothing was left out."
+ALL_LEFT_OUT = (
+    "There are ratings or votes, but none of them can be trained on. To get training data, judge answers to questions "
+    "that are in no evaluation suite, so that one answer is clearly found good, bad or better than another."
+)
 
 
 def ratings_html(preview: "Preview", *, shown_for: str, place: str, digest: str) -> str:
@@ -31,6 +35,17 @@ def ratings_html(preview: "Preview", *, shown_for: str, place: str, digest: str)
         f'<h3 class="mc-train-title">What the ratings give</h3>{_counts_html(preview.rows)}'
         f"{_notes_html(preview)}{_agreement_html(preview)}{_left_out_html(preview.left_out)}{_pairs_html(preview)}"
         "</section>"
+    )
+
+
+def nothing_html(preview: "Preview", *, shown_for: str) -> str:
+    """What was left out of ratings of which nothing can be trained on. It names no place: no run can be started."""
+    notes = "".join(f'<p class="mc-small">{escape(note)}</p>' for note in preview.notes)
+    return (
+        f'<section class="mc-preview" data-for="{escape(shown_for)}" data-digest="{NO_ROWS}" tabindex="-1" '
+        'aria-label="Preview of the ratings"><h3 class="mc-train-title">What the ratings give</h3>'
+        f'<p class="mc-note" role="note">{escape(ALL_LEFT_OUT)}</p>'
+        f"{_left_out_html(preview.left_out) if preview.left_out else ''}{notes}</section>"
     )
 
 
