@@ -93,6 +93,7 @@ def test_the_words_of_a_question_that_fails_come_back_unless_others_are_typed(pa
 
     slow_line(page)
     field_of(page).press("Enter")
+    expect(field_of(page)).to_have_value("")
     field_of(page).press_sequentially("Another one.")
 
     expect(page.locator("#chat-history [data-phase=failed]")).to_have_count(1)
