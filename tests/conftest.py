@@ -1,6 +1,8 @@
-"""What all tests share: browser tests and GPU tests run where there is a browser, or a GPU."""
+"""What all tests share: browser tests and GPU tests run where there is a browser, or a GPU; Ctrl-C for commands."""
 
 import shutil
+import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,3 +17,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark, reason in missing.items():
             if reason and item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Commands that Ctrl-C ends: a shell that runs the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

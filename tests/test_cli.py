@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,14 +20,6 @@ CHAIN = ["\nabcdefghij<|end|>"]  # the prompt ends with a line break
 def run(*arguments: str | Path, data_dir: Path, text: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "medchat", *map(str, arguments), "--data-dir", str(data_dir)]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Commands that Ctrl-C ends: a shell that runs the tests in the background has them ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 def line_of(result: subprocess.CompletedProcess[str], code: int = 1) -> str:

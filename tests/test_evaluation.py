@@ -106,6 +106,7 @@ def test_a_run_is_taken_into_the_store_and_its_folder_is_not_run_over(
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # two starts, each of which fits the recogniser
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run_within_seconds_and_it_goes_on_from_there(tmp_path: Path) -> None:
     flags = ["--model", "default", "--suite", "wordings", "--limit", "40", "--metrics", "exact"]
     folders = ["--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "data")]
