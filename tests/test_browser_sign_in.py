@@ -73,6 +73,7 @@ def choose(page: Page, elem_id: str, option: str) -> None:
     page.get_by_role("option", name=option, exact=True).click()
 
 
+@pytest.mark.slow
 def test_one_signs_in_by_keyboard_sees_ones_name_and_signs_out(site: Site, chromium: Browser) -> None:
     page = arrive(chromium, f"{site.url}?conversation=none")
     expect(page).to_have_url(re.compile("/sign-in"))

@@ -95,6 +95,7 @@ def test_english_with_latin_drug_names_and_foreign_names_gets_none(text: str) ->
     assert hint(text, ENGLISH) == ""
 
 
+@pytest.mark.slow
 def test_no_english_case_of_the_project_gets_a_hint() -> None:
     cases = [yaml.safe_load(path.read_text("utf-8")) for path in (ASSETS / "knowledge/cases").glob("*.yaml")]
     lines = [line for path in (ASSETS / "suites").glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
