@@ -1,10 +1,15 @@
-"""What all tests share: browser tests and GPU tests run where there is a browser, or a GPU; Ctrl-C for commands."""
+"""What all tests share: browser tests and GPU tests run where there is a browser, or a GPU; the browser; Ctrl-C."""
 
 import shutil
 import signal
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from browser_site import Watched
+    from playwright.sync_api import Browser
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,3 +30,25 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> "Iterator[Browser]":
+    """The browser of a module's tests."""
+    from browser_site import launch
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, launch(playwright) as browser:
+        yield browser
+
+
+@pytest.fixture
+def watched(chromium: "Browser") -> "Iterator[Watched]":
+    """Pages of a test; no request of theirs may leave this machine, and nothing may run that was only written."""
+    from browser_site import Watched
+
+    pages = Watched(chromium)
+    yield pages
+    pages.close()
+    assert pages.foreign == []
+    assert pages.dialogs == []

@@ -16,7 +16,6 @@ from browser_site import (
     choose_model,
     field_of,
     has_steps,
-    launch,
     look_at,
     open_conversation,
     scripted_site,
@@ -24,7 +23,7 @@ from browser_site import (
     slowed,
     words,
 )
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -42,12 +41,6 @@ STOPWATCH = """() => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`python app.py`, whose bundled model answers at once."""
     with bundled_site(tmp_path_factory.mktemp("bundled")) as site:
@@ -59,16 +52,6 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The app with answers that take some seconds."""
     with scripted_site(tmp_path_factory.mktemp("scripted")) as site:
         yield site
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    """Browsers of a test; no request of theirs may leave this machine, and nothing may run that was only written."""
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 def test_a_case_is_answered_reasoning_first_and_then_the_solution(bundled: Site, watched: Watched) -> None:

@@ -14,13 +14,12 @@ from browser_site import (
     Watched,
     is_drawn,
     is_restored,
-    launch,
     look_at,
     scripted_site,
     typed_at_once,
     words,
 )
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from medchat.store import ComparisonRecord, PreferenceRecord, Store
 
@@ -44,25 +43,10 @@ window.fetch = async (...request) => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The app with scripted answers; draws are even and odd in turn."""
     with scripted_site(tmp_path_factory.mktemp("compare")) as running:
         yield running
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 def open_compare(watched: Watched, site: Site) -> Page:

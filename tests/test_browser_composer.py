@@ -13,14 +13,13 @@ from browser_site import (
     field_of,
     has_steps,
     is_restored,
-    launch,
     open_conversation,
     scripted_site,
     shows,
     typed_at_once,
     words,
 )
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -29,24 +28,9 @@ KEPT_MS = 1200  # by then a draft is with the server
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with scripted_site(tmp_path_factory.mktemp("site")) as running:
         yield running
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 @pytest.fixture

@@ -16,14 +16,13 @@ from browser_site import (
     choose_model,
     field_of,
     has_steps,
-    launch,
     look_at,
     open_conversation,
     scripted_site,
     shows,
     words,
 )
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from medchat.store import ModelRecord, Store
 from medchat.ui.chat_layout import EXAMPLES
@@ -32,25 +31,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The app with scripted answers; "Quick" answers at once, each time with another number."""
     with scripted_site(tmp_path_factory.mktemp("site")) as running:
         yield running
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 @pytest.fixture

@@ -15,12 +15,11 @@ from browser_site import (
     bundled_site,
     is_drawn,
     is_restored,
-    launch,
     look_at,
     scripted_site,
     words,
 )
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from stored_predictions import line, write_run
 
 from evaluation.stats import estimate
@@ -32,12 +31,6 @@ pytestmark = pytest.mark.browser
 RUN_MS = 180_000  # a run loads its models in a process of its own, niced
 N_OWN = 6
 WHEN = datetime(2026, 5, 4, 9, 7, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser_site import PATIENCE_MS, Site, Watched, is_drawn, launch, look_at, scripted_site, words
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser_site import PATIENCE_MS, Site, Watched, is_drawn, look_at, scripted_site, words
+from playwright.sync_api import Browser, Page, expect
 from study_rooms import MODELS, Room, new_key
 
 from medchat.study_views import PairTask, RateTask
@@ -14,12 +14,6 @@ from medchat.study_views import PairTask, RateTask
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ANALYSIS_MS = 120_000  # of the example, on a machine that has other things to do
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,16 @@
 """The report of the example study, opened from disk in a browser."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_site import launch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from evaluation.example_study import example_study
 from evaluation.human import analyse
 from evaluation.human_report import write_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

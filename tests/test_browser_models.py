@@ -16,14 +16,13 @@ from browser_site import (
     bundled_site,
     field_of,
     is_drawn,
-    launch,
     scripted_site,
     shows,
     words,
 )
 from fake_hub import FakeHub
 from openai_servers import FakeServer, Reply, answer, fake_server
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 from tiny_models import write_chain_model
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -44,12 +43,6 @@ class Place:
     @property
     def models_dir(self) -> Path:
         return self.site.settings.models_dir
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

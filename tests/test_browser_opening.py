@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser_site import Site, Watched, ask, bundled_site, is_restored, launch, scripted_site
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser_site import Site, Watched, ask, bundled_site, is_restored, scripted_site
+from playwright.sync_api import Browser, Page, expect
 from stores import fill
 
 from medchat.store import ModelRecord, Store
@@ -17,12 +17,6 @@ from medchat.store import ModelRecord, Store
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ROUNDS = 9
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture

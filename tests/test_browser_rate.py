@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from browser_app import ATTACK
-from browser_site import Site, Watched, ask, choose_model, launch, look_at, scripted_site, shows, words
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from browser_site import Site, Watched, ask, choose_model, look_at, scripted_site, shows, words
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from medchat.store import RatingRecord, SpanMark, StepMark, Store
 
@@ -23,24 +23,9 @@ DIGITS = "45324"  # of clinical-3: the last is none of "length", which has three
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with scripted_site(tmp_path_factory.mktemp("site")) as running:
         yield running
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 def rows(n: int, **more: str) -> bytes:

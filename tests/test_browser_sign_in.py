@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_site import PATIENCE_MS, Site, Watched, free_port, is_drawn, launch, running, scripted_site
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browser_site import PATIENCE_MS, Site, Watched, free_port, is_drawn, running, scripted_site
+from playwright.sync_api import Browser, Page, expect
 
 from medchat.accounts import Accounts
 from medchat.settings import Settings
@@ -29,12 +29,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             accounts.add("terminal", "Ada", "admin", PASSWORD)
             accounts.add("terminal", "Bob", "rater", PASSWORD)
         yield running_site
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_site import PATIENCE_MS, Site, Watched, is_drawn, launch, look_at, scripted_site, words
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from browser_site import PATIENCE_MS, Site, Watched, is_drawn, look_at, scripted_site, words
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from medchat.catalogue import Catalogue
 from medchat.settings import ROOT
@@ -37,12 +37,6 @@ window.fetch = async (...request) => {
   return response;
 };
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

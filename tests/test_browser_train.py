@@ -1,13 +1,12 @@
 """The Train tab in a browser: from votes to a model that one can chat with, while pages and the app come and go."""
 
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from browser_site import Site, Watched, ask, bundled_site, launch, look_at, scripted_site, words
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from browser_site import Site, Watched, ask, bundled_site, look_at, scripted_site, words
+from playwright.sync_api import Locator, Page, expect
 
 from medchat.jobs import Jobs
 from medchat.store import ModelRecord, Store
@@ -23,21 +22,6 @@ SIGNS = {
     "Measles": "fever and white spots in the mouth",
     "Scabies": "an itch at night and burrows between the fingers",
 }
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright) as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    pages = Watched(chromium)
-    yield pages
-    pages.close()
-    assert pages.foreign == []
-    assert pages.dialogs == []
 
 
 def put_votes(site: Site, rater: str) -> None:

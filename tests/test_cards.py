@@ -212,5 +212,5 @@ def test_a_file_is_named_without_its_folders(tmp_path: Path) -> None:
 
 
 def test_only_names_of_the_hub_are_data_sets_of_the_hub() -> None:
-    names = ["owner/set (en)", "ratings", "a/b/c", "/root/x", "generated from assets/knowledge"]
+    names = ["owner/set (en)", "ratings", "a/b/c", "/some/where", "generated from assets/knowledge"]
     assert hub_names([{"name": name} for name in names]) == ["owner/set"]
