@@ -203,8 +203,8 @@ def _first(assignment: Assignment, by_id: Mapping[str, Assignment]) -> str:
 def _models(
     order: Iterable[str], answers: Iterable[AnswerRecord], names: Mapping[str, str]
 ) -> dict[str, str]:  # fmt: skip
-    """Names by id, those of the design first; equal names with their ids."""
-    found = list(dict.fromkeys(answer.model_id for answer in answers))
+    """Names by id, those of the design first, the others by their ids; equal names with their ids."""
+    found = sorted({answer.model_id for answer in answers})
     placed = [*(model for model in order if model in found), *found]
     taken = Counter(names.get(model, model) for model in dict.fromkeys(placed))
     return {
