@@ -29,10 +29,10 @@ def medquad(row: Mapping[str, Any]) -> Example | Skipped:
     """question, answer, and of which document; what is left of lists becomes lines again."""
     question = _SPACE_BEFORE_MARK.sub("", text_of(row, "question"))
     answer = _LOST_BREAK.sub("\n", _LIST_ITEM.sub("\n- ", text_of(row, "answer")))
-    if not question or not answer:
-        return Skipped("no answer" if question else "no question")
+    if not question:
+        return Skipped("no question")
     return Example(
-        " ".join(question.split()), answer,
+        " ".join(question.split()), answer or None,
         id=text_of(row, "question_id") or content_id(question, answer), source="MedQuAD", licence="CC-BY-4.0",
         meta=_given(
             focus=text_of(row, "question_focus"), type=text_of(row, "question_type"),
@@ -68,9 +68,9 @@ def bioasq(row: Mapping[str, Any]) -> Example | Skipped:
             return Skipped("no answer")
         return choice_example(question, ("yes", "no"), ("yes", "no").index(word), **fields)
     if question_type == "summary":
-        return Example(question, ideal[0], accepted=ideal[1:], **fields) if ideal else Skipped("no answer")
+        return Example(question, ideal[0] if ideal else None, accepted=ideal[1:], **fields)
     if not forms:
-        return Skipped("no answer")
+        return Example(question, None, **fields)
     first = [synonyms[0] for synonyms in forms]
     if question_type == "list":
         return Example(question, "\n".join(first), key_terms=first, **fields)
@@ -144,10 +144,10 @@ def medical_o1(row: Mapping[str, Any]) -> Example | Skipped:
     """
     question = text_of(row, "Question", "Open-ended Verifiable Question")
     answer = text_of(row, "Response", "Ground-True Answer")
-    if not question or not answer:
-        return Skipped("no answer" if question else "no question")
+    if not question:
+        return Skipped("no question")
     return Example(
-        question, answer, id=content_id(question, answer), rationale=text_of(row, "Complex_CoT"),
+        question, answer or None, id=content_id(question, answer), rationale=text_of(row, "Complex_CoT"),
         source="medical-o1", licence="Apache-2.0",
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from evaluation.benchmark_files import (
     content_id,
     csv_records,
     missing_of,
+    suffix_of,
     table_records,
     text_of,
     texts_of,
@@ -43,6 +44,9 @@ def medmcqa_records(path: Path) -> Records:
     """
     base: int | None = None
     for record in table_records(path):
+        if not isinstance(record, Record):
+            yield record
+            continue
         if base is None and "cop_base" not in record.row:
             base = _cop_base(path)
         yield Record(record.where, {"cop_base": base, **record.row})
@@ -126,12 +130,15 @@ def pubmedqa(row: Mapping[str, Any]) -> Example | Skipped:
 
 def mmlu_records(path: Path) -> Records:
     """The rows of a file without a header, the subject out of its name; or of one with named fields."""
-    if path.suffix.casefold() != ".csv":
+    if suffix_of(path) != ".csv":
         yield from table_records(path)
         return
     subject = _MMLU_SPLIT.sub("", path.stem)
     for record in csv_records(path, columns=("question", "A", "B", "C", "D", "answer")):
-        yield Record(record.where, {**record.row, "subject": subject})
+        if isinstance(record, Record):
+            yield Record(record.where, {**record.row, "subject": subject})
+        else:
+            yield record
 
 
 def mmlu(row: Mapping[str, Any]) -> Example | Skipped:
@@ -174,7 +181,8 @@ def choice_example(question: object, texts: Any, key: int | None, *, id: str = "
 
 def _cop_base(path: Path) -> int:
     """Of a whole file: 1 where `cop` reaches 4, 0 where it comes to 0, which is how it is published in two places."""
-    keys = {cop for record in table_records(path) if isinstance(cop := record.row.get("cop"), int)} - {-1}
+    rows = (record.row for record in table_records(path) if isinstance(record, Record))
+    keys = {cop for row in rows if isinstance(cop := row.get("cop"), int)} - {-1}
     if not keys:
         return 0  # no row has a key
     if (0 in keys) == (4 in keys):

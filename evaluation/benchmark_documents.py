@@ -1,14 +1,18 @@
-"""Benchmarks that are no tables: MedQuAD's XML documents and MedDialog's raw text, record by record."""
+"""Benchmarks that are no tables: XML documents (MedQuAD, LiveQA-Med, MEDIQA 2019) and MedDialog's raw text."""
 
+import html
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from evaluation.benchmark_files import Record, Records, Skipped, table_records
+from evaluation.benchmark_files import Record, Records, Skipped, opened_text, suffix_of, table_records
+from evaluation.benchmark_json import BROKEN_ROW, NOT_UTF8
 from medchat.errors import InvalidInput
 
+NO_XML = Skipped("a file that is not XML")
 _LONE_LESS = re.compile(r"<(?![/?!]?[A-Za-z])")  # "<5 mg" in a text
 _LONE_AND = re.compile(r"&(?!#?\w+;)")
 _DIALOGUE = re.compile(r"id=(\d+)\s*\Z")
@@ -17,13 +21,13 @@ _SPEAKER = re.compile(r"(patient|doctor)\s*:\s*(.*)\Z", re.IGNORECASE | re.DOTAL
 
 def medquad_records(path: Path) -> Records:
     """A record for each question of a document, with the document's focus, source and link; or the rows of a table."""
-    if path.suffix.casefold() != ".xml":
+    if suffix_of(path) != ".xml":
         yield from table_records(path)
         return
     place = f"{path.parent.name}/{path.name}"
     document = _document(path)
     if document is None:
-        yield place, Skipped("a file that is not XML")
+        yield place, NO_XML
         return
     pairs = list(document.iter("QAPair"))
     if not pairs:
@@ -46,9 +50,58 @@ def medquad_records(path: Path) -> Records:
         )
 
 
+def liveqa_records(path: Path) -> Records:
+    """A record for each question of a consumer: question_id, subject, message, summary, parts.
+
+    parts: a list for each part of the question, with its answers. The test file has one part, and other names for its
+    answers than the training files have.
+    """
+    document = _document(path)
+    if document is None:
+        yield path.name, NO_XML
+        return
+    questions = list(document.iter("NLM-QUESTION"))
+    if not questions:
+        yield path.name, Skipped("a file without questions")
+    for number, question in enumerate(questions, 1):
+        parts = list(question.iter("SUB-QUESTION")) or [question]
+        answers = [[_plain(answer) for answer in part.iter("ANSWER")] for part in parts]
+        yield Record(
+            f"{path.name}, question {number}",
+            {
+                "question_id": question.get("qid") or question.get("questionid") or "",
+                "subject": _plain(question.find(".//SUBJECT")),
+                "message": _plain(question.find(".//MESSAGE")),
+                "summary": _plain(question.find("NLM-Summary")),
+                "parts": [texts for part in answers if (texts := [text for text in part if text])],
+            },
+        )
+
+
+def mediqa_records(path: Path) -> Records:
+    """A record for each question of MEDIQA 2019's task 3, with its answers and their scores; or the rows of a table."""
+    if suffix_of(path) != ".xml":
+        yield from table_records(path)
+        return
+    document = _document(path)
+    if document is None:
+        yield path.name, NO_XML
+        return
+    questions = list(document.iter("Question"))
+    if not questions:
+        yield path.name, Skipped("a file without questions")
+    for number, question in enumerate(questions, 1):
+        answers = [
+            {"text": _plain(answer.find("AnswerText")), "url": _plain(answer.find("AnswerURL")), **answer.attrib}
+            for answer in question.iter("Answer")
+        ]
+        row = {"QID": question.get("QID", ""), "QuestionText": _plain(question.find("QuestionText"))}
+        yield Record(f"{path.name}, question {number}", {**row, "AnswerList": answers})
+
+
 def meddialog_records(path: Path) -> Records:
     """A record for each dialogue of a raw text file; or the rows of the Hub's form."""
-    if path.suffix.casefold() == ".txt":
+    if suffix_of(path) == ".txt":
         yield from _dialogues(path)
     else:
         yield from table_records(path)
@@ -100,14 +153,25 @@ def _text(element: ElementTree.Element | None) -> str:
     return "" if element is None else "".join(element.itertext())
 
 
-def _dialogues(path: Path) -> Iterator[Record]:
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            yield from _parsed_dialogues(path.name, lines)
-    except OSError as error:
-        raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path.name}: this is not UTF-8 text.") from error
+def _plain(element: ElementTree.Element | None) -> str:
+    """The text in one line a paragraph; entities that were escaped twice are characters again."""
+    lines = html.unescape(html.unescape(_text(element))).strip().splitlines()
+    return "\n".join(line for raw in lines if (line := " ".join(raw.split())))
+
+
+def _dialogues(path: Path) -> Records:
+    found = False
+    with opened_text(path) as lines:
+        for record in _parsed_dialogues(path.name, lines):
+            found = True
+            try:
+                json.dumps(record.row, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                yield record.where, Skipped(BROKEN_ROW, NOT_UTF8)
+            else:
+                yield record
+    if not found:
+        yield path.name, Skipped("a file without dialogues")
 
 
 def _parsed_dialogues(name: str, lines: Iterable[str]) -> Iterator[Record]:

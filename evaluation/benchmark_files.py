@@ -1,34 +1,44 @@
-"""Files of benchmarks, record by record: JSON in its layouts, CSV and Parquet; in constant memory."""
+"""Files of benchmarks, record by record: JSON in its layouts, CSV, Parquet and Excel; in constant memory.
+
+A row that cannot be read is yielded as Skipped with its place, and the next one follows; what is wrong with a file as a
+whole raises InvalidInput.
+"""
 
 import csv
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
+from evaluation.benchmark_json import (
+    BROKEN_REST,
+    BROKEN_ROW,
+    MAX_RECORD_CHARS,
+    NOT_UTF8,
+    Found,
+    Layout,
+    Record,
+    Records,
+    Skipped,
+    json_records,
+)
 from medchat.errors import InvalidInput, NotFound
 
-CHUNK_CHARS = 1 << 16
-MAX_RECORD_CHARS = 1 << 26  # of one record; a file that is not what it seems must not fill the memory
-
-Layout = Literal["rows", "by_id", "questions"]
-
-
-class Record(NamedTuple):
-    """One record as the file has it. where: file and line, for messages."""
-
-    where: str
-    row: Mapping[str, Any]
+__all__ = [
+    "MAX_RECORD_CHARS", "Found", "Layout", "Record", "Records", "Skipped", "cell_of", "content_id", "csv_records",
+    "files_of", "missing_of", "not_utf8", "opened", "opened_text", "suffix_of", "table_records", "text_of", "texts_of",
+]  # fmt: skip
+_GZIP = ".gz"
 
 
-class Skipped(NamedTuple):
-    """Why a record gives no example."""
-
-    reason: str
-
-
-Records = Iterator[Record | tuple[str, Skipped]]  # the second: where, and why there is none
+def suffix_of(path: Path) -> str:
+    """The suffix in small letters, without that of a packed file: ".csv" for notes.csv.gz."""
+    packed = path.suffix.casefold() == _GZIP
+    return (Path(path.stem) if packed else path).suffix.casefold()
 
 
 def files_of(path: Path, suffixes: Sequence[str]) -> list[Path]:
@@ -40,66 +50,97 @@ def files_of(path: Path, suffixes: Sequence[str]) -> list[Path]:
         raise NotFound(f"There is no file or folder {path}.")
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.casefold() in suffixes and file.is_file())
+    files = sorted(file for file in path.rglob("*") if suffix_of(file) in suffixes and file.is_file())
     if not files:
         raise InvalidInput(f"The folder {path.name} has no {' or '.join(suffixes)} file.")
     return files
 
 
-def table_records(path: Path, layout: Layout = "rows") -> Iterator[Record]:
-    """The records of a .json, .jsonl, .csv, .tsv or .parquet file, each a mapping by the names of its fields.
+def table_records(path: Path, layout: Layout = "rows") -> Records:
+    """The records of a .json, .jsonl, .csv, .tsv, .parquet or .xlsx file, each a mapping by the names of its fields.
 
-    layout, of JSON: "rows" are objects, a line each or as a list; "by_id" is one object of records, and each gets its
-    key as "_id"; "questions" is one object with a list under "questions". The last two may also come as rows.
-    Raises InvalidInput with file and line for what cannot be read.
+    All but the last two may be packed (.gz). layout, of JSON: "rows" are objects, a line each or as a list; "by_id" is
+    one object of records, and each gets its key as "_id"; "questions" is one object with a list under "questions". The
+    last two may also come as rows. Raises InvalidInput for a file that cannot be read at all.
     """
-    readers: dict[str, Callable[[], Iterator[Record]]] = {
+    readers: dict[str, Callable[[], Records]] = {
         ".csv": lambda: csv_records(path),
         ".tsv": lambda: csv_records(path, separator="\t"),
         ".parquet": lambda: _parquet_records(path),
+        ".xlsx": lambda: _excel_records(path),
     }
-    return readers.get(path.suffix.casefold(), lambda: json_records(path, layout))()
+    try:
+        if suffix_of(path) in readers:
+            yield from readers[suffix_of(path)]()
+        else:
+            yield from json_records(path.name, lambda: opened(path), lambda: opened_text(path), layout)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidInput(f"{path.name} is packed, and its end is missing or broken.") from error
 
 
-def json_records(path: Path, layout: Layout = "rows") -> Iterator[Record]:
-    """The records of a JSON file."""
-    with _opened(path) as file:
-        yield from _Scanner(path.name, file).records(layout)
-
-
-def csv_records(path: Path, columns: Sequence[str] = (), separator: str = ",") -> Iterator[Record]:
+def csv_records(path: Path, columns: Sequence[str] = (), separator: str = ",") -> Records:
     """The rows of a CSV file; with `columns` it has no header and these are its columns.
 
-    Line ends within a cell become "\\n". A row with too few cells has None for the rest, what is beyond is left out.
+    Line ends within a cell become "\\n". A row with too few cells has None for the rest, what is beyond is left out;
+    after a broken row both are broken too, until one has a cell for each column again. Of columns of the same name the
+    second is "name.1".
     """
-    with _opened(path) as file:
-        reader = csv.reader(file, delimiter=separator, strict=True)
-        names = list(columns)
+    names = list(columns)
+    for where, cells, fault, after_fault in _csv_rows(path, separator):
+        if fault:
+            yield where, Skipped(BROKEN_ROW, fault)
+        elif not names:
+            names = _column_names(cells)
+        elif after_fault and len(cells) != len(names):
+            yield where, Skipped(BROKEN_ROW, f"{len(cells)} cells instead of {len(names)} after a broken row")
+        else:
+            texts = [cell.replace("\r\n", "\n").replace("\r", "\n") if "\r" in cell else cell for cell in cells]
+            padding = [None] * (len(names) - len(texts))
+            yield Record(where, dict(zip(names, [*texts, *padding], strict=False)))
+
+
+def _column_names(cells: Sequence[str]) -> list[str]:
+    """As a table program names them: the second of two columns of the same name gets ".1"."""
+    names: list[str] = []
+    seen: dict[str, int] = {}
+    for cell in map(str.strip, cells):
+        seen[cell] = seen.get(cell, -1) + 1
+        names.append(f"{cell}.{seen[cell]}" if seen[cell] else cell)
+    return names
+
+
+def _csv_rows(path: Path, separator: str) -> Iterator[tuple[str, list[str], str, bool]]:
+    """For each row that is not blank: where, its cells, what is wrong with it, and whether one before it was broken.
+
+    Of a broken row only the first line is given up: the others are read anew, for a quotation mark that is never closed
+    takes in all the rows after it.
+    """
+    with opened_text(path) as file:
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter=separator, strict=True)
+        after_fault = False
         while True:
-            where = f"{path.name}, line {reader.line_num + 1}"
+            where = f"{path.name}, line {lines.begin() + 1}"
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                raise InvalidInput(f"{where}: no row of a table ({error}).") from error
-            except UnicodeDecodeError as error:
-                raise not_utf8(path) from error
+                lines.give_back_all_but_one()
+                after_fault = True
+                yield where, [], f"no row of a table ({error})", True
+                continue
             if cells is None:
                 return
-            if not any(map(str.strip, cells)):
-                continue
-            if not names:
-                names = [cell.strip() for cell in cells]
-                continue
-            texts = [cell.replace("\r\n", "\n").replace("\r", "\n") for cell in cells]
-            padding = [None] * (len(names) - len(texts))
-            yield Record(where, dict(zip(names, [*texts, *padding], strict=False)))
+            if not lines.are_text():
+                yield where, [], NOT_UTF8, after_fault
+            elif any(map(str.strip, cells)):
+                yield where, cells, "", after_fault
 
 
 def not_utf8(path: Path) -> InvalidInput:
     """The fault of a file that is not UTF-8, with the first line that is not."""
     with path.open("rb") as lines:
         number = next((number for number, line in enumerate(lines, 1) if not _is_utf8(line)), 1)
-    return InvalidInput(f"{path.name}, line {number}: this is not UTF-8 text; save the file as UTF-8.")
+    return InvalidInput(f"{path.name}, line {number}: {NOT_UTF8}.")
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -144,14 +185,58 @@ def content_id(*parts: object) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _opened(path: Path) -> TextIO:
+def opened(path: Path) -> BinaryIO:
+    """The file's bytes, unpacked. Raises InvalidInput where it cannot be read."""
     try:
-        return path.open(encoding="utf-8-sig", newline="")
+        return cast(BinaryIO, gzip.open(path)) if path.suffix.casefold() == _GZIP else path.open("rb")
     except OSError as error:
         raise InvalidInput(f"{path.name} cannot be read: {error.strerror}.") from error
 
 
-def _parquet_records(path: Path) -> Iterator[Record]:
+def opened_text(path: Path) -> TextIO:
+    """A byte that is no UTF-8 stands in it as half of a character."""
+    return TextIOWrapper(opened(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+class _Lines:
+    """The lines of a file; those since `begin` may be given back, to be read again."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._taken: list[str] = []
+        self._waiting: list[str] = []  # in reverse
+        self._before = 0  # lines before those taken
+
+    def begin(self) -> int:
+        """A row begins here; the number of lines before it."""
+        self._before += len(self._taken)
+        self._taken = []
+        return self._before
+
+    def are_text(self) -> bool:
+        """Whether the lines that were taken are UTF-8."""
+        for line in self._taken:
+            if not line.isascii():
+                try:
+                    line.encode()
+                except UnicodeEncodeError:
+                    return False
+        return True
+
+    def give_back_all_but_one(self) -> None:
+        self._waiting += reversed(self._taken[1:])
+        self._taken = self._taken[:1]
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._waiting.pop() if self._waiting else next(self._file)
+        self._taken.append(line)
+        return line
+
+
+def _parquet_records(path: Path) -> Records:
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
@@ -164,120 +249,28 @@ def _parquet_records(path: Path) -> Iterator[Record]:
         raise InvalidInput(f"{path.name} is no Parquet file that can be read.") from error
 
 
-class _Scanner:
-    """Goes through one JSON document, or several in one file, a value at a time."""
+def _excel_records(path: Path) -> Records:
+    """The rows of the first sheet; the first of them names the columns."""
+    from zipfile import BadZipFile
 
-    def __init__(self, name: str, file: TextIO) -> None:
-        self._name = name
-        self._file = file
-        self._decoder = json.JSONDecoder()
-        self._buffer = ""
-        self._at = 0
-        self._line = 1
-        self._ended = False
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
 
-    def records(self, layout: Layout) -> Iterator[Record]:
-        """The records of the whole file."""
-        if self._peek() == "[":
-            yield from self._items()
-        elif layout == "rows" or not self._peek():
-            yield from self._lines()
-        else:
-            yield from self._members(layout)
-
-    def _lines(self) -> Iterator[Record]:
-        while self._peek():
-            where = self._where()
-            yield Record(where, self._object(self._value(), where))
-
-    def _items(self) -> Iterator[Record]:
-        self._take("[")
-        while self._peek() != "]":
-            where = self._where()
-            yield Record(where, self._object(self._value(), where))
-            if self._peek() != "]":
-                self._take(",")
-        self._take("]")
-
-    def _members(self, layout: Layout) -> Iterator[Record]:
-        """The members of the one object; where they are fields instead of records it is a row, and so are others."""
-        start = self._where()
-        self._take("{")
-        fields: dict[str, Any] = {}
-        found = False
-        while self._peek() != "}":
-            where = self._where()
-            key = self._value()
-            self._take(":")
-            if layout == "questions" and key == "questions" and self._peek() == "[":
-                yield from self._items()
-                found = True
-            else:
-                value = self._value()
-                if layout == "by_id" and isinstance(value, dict) and not fields:
-                    yield Record(where, {**value, "_id": key})
-                    found = True
-                else:
-                    fields[key] = value
-            if self._peek() != "}":
-                self._take(",")
-        self._take("}")
-        if fields and not found:
-            yield Record(start, fields)
-            yield from self._lines()
-
-    def _object(self, value: Any, where: str) -> Mapping[str, Any]:
-        if not isinstance(value, dict):
-            raise InvalidInput(f"{where}: not a JSON object.")
-        return value
-
-    def _where(self) -> str:
-        self._peek()
-        return f"{self._name}, line {self._line}"
-
-    def _peek(self) -> str:
-        """The next character that is no white space, "" at the end."""
-        while True:
-            while self._at < len(self._buffer) and self._buffer[self._at].isspace():
-                self._line += self._buffer[self._at] == "\n"
-                self._at += 1
-            if self._at < len(self._buffer) or not self._more():
-                return self._buffer[self._at : self._at + 1]
-
-    def _take(self, char: str) -> None:
-        where = self._where()
-        if self._peek() != char:
-            raise InvalidInput(f"{where}: not JSON ({char!r} is missing).")
-        self._at += 1
-
-    def _value(self) -> Any:
-        where = self._where()
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer, self._at)
-                if end == len(self._buffer) and self._more():  # a number may go on
-                    continue
-            except json.JSONDecodeError as error:
-                if len(self._buffer) - self._at < MAX_RECORD_CHARS and self._more():
-                    continue
-                raise InvalidInput(f"{where}: not JSON ({error.msg}).") from error
-            except RecursionError as error:
-                raise InvalidInput(f"{where}: not JSON (nested too deep).") from error
-            except ValueError as error:
-                raise InvalidInput(f"{where}: not JSON (a number has too many digits).") from error
-            self._line += self._buffer.count("\n", self._at, end)
-            self._at = end
-            return value
-
-    def _more(self) -> bool:
-        """Whether there was more to read; what was taken is let go, and twice as much is read each time."""
-        if self._ended:
-            return False
-        kept = self._buffer[self._at :]
-        try:
-            added = self._file.read(max(CHUNK_CHARS, len(kept)))
-        except UnicodeDecodeError as error:
-            raise not_utf8(Path(self._file.name)) from error
-        self._ended = not added
-        self._buffer, self._at = kept + added, 0
-        return bool(added)
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, InvalidFileException, KeyError, OSError, ValueError) as error:
+        raise InvalidInput(f"{path.name} is no Excel file that can be read.") from error
+    names: list[str] = []
+    number = 0
+    try:
+        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+            if all(cell is None for cell in cells):
+                continue
+            if not names:
+                names = _column_names(["" if cell is None else str(cell) for cell in cells])
+                continue
+            yield Record(f"{path.name}, row {number}", dict(zip(names, cells, strict=False)))
+    except (SyntaxError, BadZipFile, KeyError, ValueError) as error:  # of its XML: a SyntaxError
+        yield f"{path.name}, row {number + 1}", Skipped(BROKEN_REST, f"no sheet that can be read ({error})")
+    finally:
+        book.close()

@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation import benchmark_answers, benchmark_cases, benchmark_choices, benchmark_documents
 from evaluation.benchmark_files import Record, Records, Skipped, files_of, table_records
+from medchat.errors import InvalidInput
 from medchat.records import Example
 
 _TABLES = (".json", ".jsonl", ".csv", ".parquet")
@@ -16,7 +17,10 @@ _TABLES = (".json", ".jsonl", ".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark. suffixes: of its files in a folder; records: those of one file; example_of: a row's Example."""
+    """A benchmark. suffixes: of its files in a folder; records: those of one file; example_of: a row's Example.
+
+    answered: a question without an answer is no example of it.
+    """
 
     name: str
     home: str
@@ -24,6 +28,7 @@ class Benchmark:
     example_of: Callable[[Mapping[str, Any]], Example | Skipped]
     records: Callable[[Path], Records] = table_records
     suffixes: tuple[str, ...] = _TABLES
+    answered: bool = False
 
 
 _BENCHMARKS = (
@@ -42,11 +47,11 @@ _BENCHMARKS = (
     ),
     Benchmark(
         "medquad", "https://github.com/abachaa/MedQuAD", "CC-BY-4.0",
-        benchmark_answers.medquad, benchmark_documents.medquad_records, (".xml", ".jsonl", ".parquet"),
+        benchmark_answers.medquad, benchmark_documents.medquad_records, (".xml", ".jsonl", ".parquet"), answered=True,
     ),
     Benchmark(
         "bioasq", "http://bioasq.org", "CC-BY-2.5, after registration",
-        benchmark_answers.bioasq, partial(table_records, layout="questions"),
+        benchmark_answers.bioasq, partial(table_records, layout="questions"), answered=True,
     ),
     Benchmark("kqa", "https://github.com/Itaymanes/K-QA", "MIT", benchmark_answers.kqa),
     Benchmark("healthbench", "https://github.com/openai/simple-evals", "MIT", benchmark_answers.healthbench),
@@ -61,7 +66,7 @@ _BENCHMARKS = (
     ),
     Benchmark(
         "medical_o1", "https://huggingface.co/datasets/FreedomIntelligence/medical-o1-reasoning-SFT", "Apache-2.0",
-        benchmark_answers.medical_o1,
+        benchmark_answers.medical_o1, answered=True,
     ),
     Benchmark("mts_dialog", "https://github.com/abachaa/MTS-Dialog", "CC-BY-4.0", benchmark_answers.mts_dialog),
 )  # fmt: skip
@@ -77,6 +82,11 @@ def read_benchmark(benchmark: Benchmark, path: Path) -> Iterator[tuple[str, Exam
     for file in files_of(path, benchmark.suffixes):
         for record in benchmark.records(file):
             if isinstance(record, Record):
-                yield record.where, benchmark.example_of(record.row)
-            else:
-                yield record
+                found = benchmark.example_of(record.row)
+                unasked = isinstance(found, Example) and found.answer is None and benchmark.answered
+                yield record.where, Skipped("no answer") if unasked else found
+                continue
+            where, skipped = record
+            if skipped.broken:
+                raise InvalidInput(f"{where}: {skipped.detail}.")
+            yield where, skipped

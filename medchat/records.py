@@ -152,6 +152,11 @@ class Example:
             raise InvalidInput(f"{where}: not JSON (nested too deep).") from error
         except ValueError as error:
             raise InvalidInput(f"{where}: not JSON (a number has too many digits).") from error
+        return cls.from_row(row, where)
+
+    @classmethod
+    def from_row(cls, row: object, where: str = "") -> "Example":
+        """An object that was read from JSON as an Example. Raises InvalidInput as from_json does."""
         if not isinstance(row, dict):
             raise InvalidInput(f"{where}: expected a JSON object.")
         unknown = sorted(set(row) - {f.name for f in fields(cls)})
