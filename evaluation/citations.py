@@ -40,7 +40,8 @@ _PATTERNS: Mapping[Kind, re.Pattern[str]] = {
     ),
     "author": re.compile(
         rf"\b[A-Z][\w'-]+(?: et al\.?|(?: and| &) [A-Z][\w'-]+)?,? ?[(\[]{_YEAR}[a-z]?[)\]]"
-        rf"|[(\[][A-Z][\w'-]+(?: et al\.?|(?: and| &) [A-Z][\w'-]+)?,? {_YEAR}[a-z]?[)\]]|\b[A-Z][\w'-]+ et al\b"
+        rf"|[(\[][A-Z][\w'-]+(?: et al\.?|(?: and| &) [A-Z][\w'-]+)?,? {_YEAR}[a-z]?[)\]]"
+        rf"|\b[A-Z][\w'-]+(?: [A-Z]{{1,3}})? et al\b"
     ),
     "guideline": re.compile(
         rf"\b(?:{_YEAR} )?(?:{_BODIES})(?:[/ -](?:{_BODIES}))*(?:'s)?(?: {_YEAR})?"

@@ -4,7 +4,7 @@ Steps are split as the rating form splits them, so that people and metrics speak
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from evaluation.choice_text import read_choice
 from evaluation.metrics import Answer, FindsUnsupported, Metric, Tools, per_answer
@@ -84,7 +84,12 @@ def conclusion_consistent(tools: Tools) -> Metric:
     that the last step to name one concludes with, by any of its names; else the solution itself, word by word. None
     where this cannot be told, and without reasoning or a solution.
     """
-    conditions = _condition_names(tools.knowledge)
+    return per_answer(conclusion_check(tools.knowledge))
+
+
+def conclusion_check(knowledge: Knowledge) -> Callable[[Example, Answer], float | None]:
+    """The same for one answer."""
+    conditions = _condition_names(knowledge)
 
     def one(example: Example, answer: Answer) -> float | None:
         steps = [answer.reasoning[step.start : step.end] for step in steps_of(answer.reasoning)]
@@ -96,7 +101,7 @@ def conclusion_consistent(tools: Tools) -> Metric:
             return _same_value(example, steps[-1], answer.solution)
         return _same_condition(conditions, steps, answer.solution)
 
-    return per_answer(one)
+    return one
 
 
 def _condition_names(knowledge: Knowledge) -> Vocabulary:

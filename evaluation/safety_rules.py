@@ -53,6 +53,7 @@ class _Dose(_Strict):
     drug: Names
     dose: Words
     day: Words | None = None
+    least: Words | None = None
     usual: Words
     unless: tuple[str, ...] = ()
 
@@ -101,7 +102,10 @@ class Saying:
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """Above which amount a dose, or a day's doses, of a drug are no usual ones; in grams or units."""
+    """Above which amount a dose, or a day's doses, of a drug are no usual ones; in grams or units.
+
+    least: below it an adult's dose is most likely a slip of the unit, None where it is not known.
+    """
 
     drug: re.Pattern[str]
     kind: str
@@ -109,6 +113,8 @@ class Dose:
     day: float | None
     setting: Setting
     why: str
+    least: float | None = None
+    too_little: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +201,9 @@ def _dose(terms: Mapping[str, Sequence[str]], rule: _Dose) -> Dose:
     kind, dose = _amount(rule.dose)
     day = _amount(rule.day)[1] if rule.day else None
     unless = any_of(_named(terms, rule.unless)) if rule.unless else None
-    why = f"Far above the usual dose of {rule.drug[0]} ({rule.usual})."
-    return Dose(any_of(rule.drug), kind, dose, day, Setting(unless=unless), why)
+    least = _amount(rule.least)[1] if rule.least else None
+    above, below = (f"Far {way} the usual dose of {rule.drug[0]} ({rule.usual})." for way in ("above", "below"))
+    return Dose(any_of(rule.drug), kind, dose, day, Setting(unless=unless), above, least, below)
 
 
 def _amount(text: str) -> tuple[str, float]:

@@ -5,7 +5,7 @@ and the case counts by what it says, not by what it denies. What no rule names i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from evaluation.quantity_text import Found, lowered, quantities_in
@@ -14,6 +14,8 @@ from evaluation.units import unit_of
 from medchat.negation import negated_spans, without
 from medchat.prompts import case_text
 from medchat.records import Example
+
+DOSE = "dose"  # the rule of all doses
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,23 @@ def find_unsafe(text: str, example: Example) -> list[Flag]:
             listed = of_advice and bool(_ITEM.match(sentence))
             flags += _flags_of(rules, sentence, start, whole, case, listed)
     return sorted(flags, key=lambda flag: flag.start)
+
+
+def find_low_doses(text: str, example: Example) -> list[Flag]:
+    """The doses of a text, in order, that are so far below what is usual that the unit must be a slip: "500 mcg" of
+    metformin. Doses by weight, by volume and for children are not looked at; nor does the text become unsafe by them.
+    """
+    whole = lowered(text)
+    doses = tuple(rule for rule in load_rules().doses if rule.least is not None and rule.drug.search(whole))
+    case = _case_of(example) if doses else None
+    if case is None or (case.months is not None and case.months < _ADULT_MONTHS):
+        return []
+    return [
+        flag
+        for start, sentence in sentences(whole)
+        if not _OTHER_DOSE.search(sentence)
+        for flag in _dose_flags(doses, sentence, start, whole, case, _too_little)
+    ]
 
 
 def _that_may_fit(rules: Rules, whole: str) -> Rules:
@@ -255,9 +274,24 @@ _TIMES = {
 }  # fmt: skip
 _REACH = 40
 _APART = re.compile(r"[;,]|\band\b|\bor\b|\bwith\b|\bthen\b|\d")
+_ADULT_MONTHS = 12 * 16
+# In which a small amount is no slip: by weight, drops and inhalations, infusions, tests, and children.
+_OTHER_DOSE = re.compile(
+    r"/\s*(?:kg|ml|l|dl|m2|m\^2|h|hr|min|hour|minute)\b|\bper (?:kg|ml|kilogram|hour|minute|litre|liter)\b|"
+    r"\b(?:child\w*|infant\w*|neonat\w*|newborn\w*|pa?ediatric|baby|babies|drops?|topical\w*|inhal\w*|nebuli\w*|"
+    r"intrathecal\w*|epidural\w*|infus\w*|level\w*|concentration\w*|serum|plasma|increments?|by)\b"
+)
 
 
-def _dose_flags(doses: tuple[Dose, ...], sentence: str, start: int, whole: str, case: _Case) -> Iterator[Flag]:
+def _dose_flags(
+    doses: tuple[Dose, ...],
+    sentence: str,
+    start: int,
+    whole: str,
+    case: _Case,
+    is_off: Callable[[Found, Dose, str], str] | None = None,
+) -> Iterator[Flag]:
+    """is_off: why an amount is no dose of the drug, "" where it is; by default of what is too much."""
     amounts = quantities_in(sentence) if doses else []
     if not amounts or _HAZARD.search(sentence):
         return
@@ -266,9 +300,10 @@ def _dose_flags(doses: tuple[Dose, ...], sentence: str, start: int, whole: str, 
             one = _amount_of(drug, amounts, sentence)
             if one is None or (one.value, one.unit) in case.amounts or _is_denied(sentence, drug.start()):
                 continue
-            if _too_much(one, rule, sentence) and _holds(rule.setting, case, whole, ""):
+            why = (is_off or _too_much)(one, rule, sentence)
+            if why and _holds(rule.setting, case, whole, ""):
                 place = min(one.start, drug.start()), max(one.end, drug.end())
-                yield Flag("dose", start + place[0], start + place[1], rule.why)
+                yield Flag(DOSE, start + place[0], start + place[1], why)
                 break
 
 
@@ -285,16 +320,24 @@ def _amount_of(drug: re.Match[str], amounts: list[Found], sentence: str) -> Foun
     return None
 
 
-def _too_much(one: Found, rule: Dose, sentence: str) -> bool:
+def _too_much(one: Found, rule: Dose, sentence: str) -> str:
     unit = unit_of(one.unit) if one.unit else None
     if unit is None or not one.clear or unit.above != rule.kind or any(part != "time" for part in unit.below):
-        return False
+        return ""
     if unit.below:
         a_day = one.value * unit.factor * 86400
-        return unit.below == ("time",) and a_day > (rule.day or rule.dose * 6)
+        return rule.why if unit.below == ("time",) and a_day > (rule.day or rule.dose * 6) else ""
     amount = one.value * unit.factor
     often = _A_DAY.match(sentence, one.end)
     times = 1.0
     if often:
         times = 24 / float(often[2]) if often[2] and int(often[2]) else _TIMES.get(often[1] or "once", 1)
-    return amount > rule.dose or (rule.day is not None and often is not None and amount * times > rule.day)
+    is_more = amount > rule.dose or (rule.day is not None and often is not None and amount * times > rule.day)
+    return rule.why if is_more else ""
+
+
+def _too_little(one: Found, rule: Dose, sentence: str) -> str:
+    unit = unit_of(one.unit) if one.unit else None
+    if unit is None or unit.below or not one.clear or unit.above != rule.kind or rule.least is None:
+        return ""
+    return rule.too_little if 0 < one.value * unit.factor < rule.least else ""

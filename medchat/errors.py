@@ -8,7 +8,8 @@ MedChatError
 │   ├── NotEnoughMemory loading it would exhaust the machine
 │   ├── EngineUnusable  the library that runs it is missing or cannot run on this processor
 │   ├── AccessDenied    a server or the Hub refused the key, or wants its terms accepted first
-│   └── RateLimited     a server takes no more requests for now
+│   ├── RateLimited     a server takes no more requests for now
+│   └── Withheld        a server's filter keeps the answer back
 ├── DownloadFailed      a model could not be fetched from the Hub
 ├── KnowledgeError      a file of assets/knowledge breaks the schema (file and line)
 ├── StoreError          the database cannot be opened or written
@@ -77,6 +78,10 @@ class RateLimited(ModelUnavailable):
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.daily = daily
+
+
+class Withheld(ModelUnavailable):
+    """A server's filter keeps the answer back: asking again in the same words is of no use."""
 
 
 class DownloadFailed(MedChatError):

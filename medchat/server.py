@@ -38,7 +38,7 @@ from medchat.machine import this_machine
 from medchat.panel import PanelService
 from medchat.settings import ASSETS, LOOPBACK, Settings, secret
 from medchat.store import Store
-from medchat.ui import evaluations_report, files, human_files, layout
+from medchat.ui import data_report, evaluations_report, files, human_files, layout
 from medchat.ui.common import App, places
 from train.launch import launch
 
@@ -129,6 +129,7 @@ def build_web(app: App) -> FastAPI:
     files.add_routes(web, app)
     evaluations_report.add_routes(web, app)
     human_files.add_routes(web, app)
+    data_report.add_routes(web, app)
 
     sign_in.add_to(web, app.accounts, app.settings)
     web.add_middleware(CORSMiddleware, allow_origins=[])  # with one in place Gradio does not answer foreign origins

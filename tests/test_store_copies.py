@@ -128,7 +128,7 @@ def test_an_export_holds_every_table_twice(store: Store, url: str, tmp_path: Pat
         "models": 1, "questions": 3, "conversations": 2, "answers": 3, "thumbs": 1, "users": 0, "sign_ins": 0,
         "comparisons": 0, "preferences": 0, "ratings": 1, "axis_scores": 2, "step_marks": 0, "span_marks": 0,
         "queue_items": 0, "drafts": 0, "audit": 1, "runs": 0, "evaluations": 0, "studies": 0, "study_items": 0,
-        "study_raters": 0, "assignments": 0, "calibrations": 0, "adjudications": 0,
+        "study_raters": 0, "assignments": 0, "calibrations": 0, "adjudications": 0, "reviews": 0,
     }  # fmt: skip
     assert {table: len(rows) for table, rows in columns.items()} == counts
     answer, same = lines["answers"][0], columns["answers"][0]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from medchat.backends.server_errors import Server, error_of
 from medchat.catalogue import Endpoint
-from medchat.errors import ModelUnavailable
+from medchat.errors import ModelUnavailable, Withheld
 from medchat.records import Done, Request, Text
 
 CHARS_PER_TOKEN = 3
@@ -94,7 +94,7 @@ class Reader:
         reason = self._reason.casefold()
         host = self.server.host
         if reason.startswith(("content_filter", "safety")):
-            raise ModelUnavailable(f"{host} withheld the answer (content filter); word the question in another way.")
+            raise Withheld(f"{host} withheld the answer (content filter); word the question in another way.")
         if reason in ("tool_calls", "function_call"):
             raise ModelUnavailable(f"{host} wanted to call a tool instead of answering; ask again.")
         if not reason and not self._n_chars:  # as llama_cpp.server does with a prompt that is too long
@@ -102,7 +102,10 @@ class Reader:
         if reason in ("", "error", "abort"):
             raise ModelUnavailable(f"{host} broke off the answer; ask again.")
         is_cut = reason in ("length", "max_tokens", "model_length")
-        n_prompt, n_completion = (self._usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        n_prompt, n_completion, n_total = (self._usage.get(name) for name in names)
+        if isinstance(n_prompt, int) and isinstance(n_completion, int) and isinstance(n_total, int):
+            n_completion = max(n_completion, n_total - n_prompt)  # Gemini counts its thoughts in the total alone
         n_written = self._max_tokens if is_cut else math.ceil(self._n_chars / CHARS_PER_TOKEN)
         yield Done(
             self.index,

@@ -43,6 +43,7 @@ from medchat.store.records import (
     Vote,
     selected_path,
 )
+from medchat.store.reviews import Decision, NewReview, Review, Reviews
 from medchat.store.runs import Runs
 from medchat.store.search import Search
 from medchat.store.studies import Studies
@@ -80,6 +81,7 @@ __all__ = [
     "CastVote",
     "ComparisonRecord",
     "ConversationRecord",
+    "Decision",
     "EvaluationRecord",
     "FinalStatus",
     "FoundConversation",
@@ -88,6 +90,7 @@ __all__ = [
     "ModelRecord",
     "NewAssignment",
     "NewItem",
+    "NewReview",
     "PreferenceRecord",
     "QueueItem",
     "QueueItemState",
@@ -95,6 +98,7 @@ __all__ = [
     "RatingForm",
     "RatingRecord",
     "Removal",
+    "Review",
     "RunRecord",
     "SignIn",
     "SpanMark",
@@ -130,6 +134,7 @@ class Store(
     Studies,
     StudyWork,
     StudyJudged,
+    Reviews,
     Users,
     Audit,
     Deletion,

@@ -1,0 +1,141 @@
+"""What reviewers decided, applied to the rows; and the part of the validation that people have read."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from medchat.errors import InvalidInput
+from medchat.records import Example
+from medchat.run_files import write_whole, writing
+from medchat.store.reviews import Review
+from train.review import (
+    FLAGS_META,
+    HELD,
+    NEEDED,
+    Outcome,
+    Progress,
+    ReviewSet,
+    content_sha,
+    fixed_row,
+)
+from train.row_files import FILES, RowsWriter, read_rows, report_of, write_report
+
+KEPT, FIXED, UNTOUCHED = "kept by a reviewer", "fixed by a reviewer", "not among the rows to review"
+UNREVIEWED = "of the random sample, not reviewed yet, without a flag"
+DROPPED, UNDECIDED = "dropped by a reviewer", "flagged, and nobody has decided yet"
+DISPUTED, HELD_BACK = "flagged, and reviewers differ", "held back, and nobody has decided yet"
+CARRIED = ("seed", "sources", "template", "answer_format", "format")  # what stays true of the rows
+
+
+def apply(folder: Path, reviews: Sequence[Review], out: Path, reviewers_per_row: int | None = None) -> dict[str, Any]:
+    """The report on `out`: the folder's rows as the reviewers leave them.
+
+    A dropped row goes, a fixed one is replaced. A row that is held back, is flagged or must be looked at, and on which
+    nobody has decided, is left out; one of the random sample that nobody has read stays. The same rows and reviews give
+    the same files. Raises NotFound without a sample, InvalidInput for the same folder, RunError when `out` cannot be
+    written.
+    """
+    sample = ReviewSet(folder)
+    if out.resolve() == folder.resolve():
+        raise InvalidInput("The reviewed rows need a folder of their own: give another one.")
+    outcomes = sample.outcomes(reviews, reviewers_per_row)
+    into, out_of = Counter[str](), Counter[str]()
+    licences: Counter[str] = Counter()
+    with RowsWriter(out) as files:
+        for held, row in rows_of(folder):
+            what, is_in = _fate(row, outcomes.get(content_sha(row)), held)
+            (into if is_in else out_of)[what] += 1
+            if is_in:
+                after = _written(row, outcomes.get(content_sha(row)))
+                licences[after.licence or "not stated"] += 1
+                files.write(after)
+    progress = sample.progress(reviews, reviewers_per_row=reviewers_per_row)
+    report = _report(folder, sample, progress, into, out_of) | {
+        "rows": dict(files.n),
+        "sha256": files.sha256,
+        "licences": dict(sorted(licences.items())),
+        "checked_against_a_source": _with_source(outcomes),
+    }
+    if report["rows_in"] != report["kept"] + sum(out_of.values()) or sum(files.n.values()) != report["kept"]:
+        raise AssertionError("a row was lost without a reason")
+    write_report(out, report)
+    return report
+
+
+def freeze(folder: Path, reviews: Sequence[Review], file: Path, reviewers_per_row: int | None = None) -> int:
+    """How many rows of the validation reviewers kept or fixed; they are in `file`, for `prepare --frozen`.
+
+    Raises NotFound without a sample, InvalidInput when there are none, RunError when the file cannot be written.
+    """
+    outcomes = ReviewSet(folder).outcomes(reviews, reviewers_per_row)
+    lines = []
+    for _, row in rows_of(folder, ("validation",)):
+        review = _review(outcomes.get(content_sha(row)))
+        if row.split == "validation" and review and review.decision != "drop":
+            lines.append(fixed_row(row, review).to_json() + "\n")
+    if not lines:
+        raise InvalidInput("No row of the validation has been reviewed and kept yet: review some first.")
+    with writing():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, "".join(lines))
+    return len(lines)
+
+
+def rows_of(folder: Path, names: Sequence[str] = FILES) -> Iterator[tuple[bool, Example]]:
+    """The rows of these files, and then those that are held back (True), one in memory at a time."""
+    for name in (*names, HELD):
+        if (folder / f"{name}.jsonl").is_file():
+            for _, row in read_rows(folder / f"{name}.jsonl"):
+                yield name == HELD, row
+
+
+def _fate(row: Example, outcome: Outcome | None, held: bool) -> tuple[str, bool]:
+    """What becomes of the row and why; True: it is in."""
+    review = _review(outcome)
+    if review:
+        return {"keep": (KEPT, True), "fix": (FIXED, True), "drop": (DROPPED, False)}[review.decision]
+    if held:
+        return HELD_BACK, False
+    if outcome is None:
+        return UNTOUCHED, True
+    if not row.meta.get(FLAGS_META) and row.meta.get("review") != NEEDED:
+        return UNREVIEWED, True
+    return (DISPUTED if outcome.state == "disputed" else UNDECIDED), False
+
+
+def _written(row: Example, outcome: Outcome | None) -> Example:
+    review = _review(outcome)
+    return fixed_row(row, review) if review else row
+
+
+def _review(outcome: Outcome | None) -> Review | None:
+    return outcome.review if outcome else None
+
+
+def _report(
+    folder: Path, sample: ReviewSet, progress: Progress, into: Counter[str], out_of: Counter[str]
+) -> dict[str, Any]:
+    before = report_of(folder)
+    return {
+        "kind": "reviewed",
+        "command": f"python -m train review {folder.name} --apply",
+        "from": folder.name,
+        **{name: before[name] for name in CARRIED if name in before},
+        "set": sample.id,
+        "rows_in": sum(into.values()) + sum(out_of.values()),
+        "kept": sum(into.values()),
+        "taken": dict(sorted(into.items())),
+        "dropped": dict(sorted(out_of.items())),
+        "decisions": dict(progress.decisions),
+        "to_review": progress.total,
+        "decided": progress.decided,
+        "disputed": progress.disputed,
+        "reviewers": progress.reviewers,
+        "hours": round(progress.seconds / 3600, 2),
+    }
+
+
+def _with_source(outcomes: dict[str, Outcome]) -> int:
+    """How many decisions name the source that they were checked against."""
+    return sum(bool(outcome.review and outcome.review.checked_against) for outcome in outcomes.values())
