@@ -19,7 +19,7 @@ from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong, InvalidInput, RateLimited
 from medchat.grounding import Grounder
 from medchat.live import LiveAnswer, Turn, checked_text, write_answer
-from medchat.prompts import build_messages, case_text, cut_to_input, is_raw
+from medchat.prompts import answer_request, as_answer, build_messages, case_text, cut_to_input
 from medchat.records import Done, Example, Message, Request, Sampling, Text
 from medchat.turns import TurnView
 
@@ -213,7 +213,11 @@ class Asker:
         options = [choice_texts(self.suite.template, example) for example in examples]
         asked = [place for place, its in enumerate(options) if its]
         requests = [likelihood_request(self.spec, self.backend, self.grounder, self.suite, examples[p]) for p in asked]
-        found = self.backend.loglikelihoods(requests, [list(options[place].values()) for place in asked])
+        texts = [
+            [as_answer(request, text) for text in options[place].values()]
+            for place, request in zip(asked, requests, strict=True)
+        ]
+        found = self.backend.loglikelihoods(requests, texts)
         no_options = Fault(NO_OPTIONS, REASONS[NO_OPTIONS])
         replies: list[tuple[dict[str, float] | None, Fault]] = [(None, no_options)] * len(examples)
         for place, request, logprobs in zip(asked, requests, found, strict=True):
@@ -304,6 +308,7 @@ def as_completer(spec: ModelSpec) -> ModelSpec:
     """The model without its chat: the question is the whole prompt, and the answer what it writes behind it."""
     return replace(
         spec, prompt="{question}", prompt_with_context="", system_prompt="", max_input_tokens=0, grounded=False,
+        case_form="", answer_start="",
         answer_format="plain",
     )  # fmt: skip
 
@@ -319,7 +324,7 @@ def likelihood_request(
     question, context, _ = cut_to_input(
         spec, question, context, lambda messages: backend.count_tokens(Request(messages, raw=True))
     )
-    return Request(build_messages(spec, question, context, (), told), Sampling(), raw=is_raw(spec))
+    return answer_request(spec, build_messages(spec, question, context, (), told), Sampling())
 
 
 def _fault_of(error: InvalidInput) -> Fault:

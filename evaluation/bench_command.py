@@ -13,7 +13,7 @@ def add_bench_parser(commands: "_SubParsersAction[ArgumentParser]", common: Argu
     benches = bench.add_subparsers(required=True, metavar="NAME")
     out = ArgumentParser(add_help=False, parents=[common])
     out.add_argument("--out", type=Path, metavar="FILE", help="write the figures to this JSON file too")
-    for add in (_add_startup, _add_chat, _add_saves, _add_mcq, _add_votes, _add_coverage):
+    for add in (_add_startup, _add_chat, _add_saves, _add_mcq, _add_votes, _add_coverage, _add_prepare):
         add(benches, out)
 
 
@@ -78,6 +78,20 @@ def _add_coverage(benches: "_SubParsersAction[ArgumentParser]", out: ArgumentPar
     coverage.set_defaults(command=_coverage)
 
 
+def _add_prepare(benches: "_SubParsersAction[ArgumentParser]", out: ArgumentParser) -> None:
+    prepare = benches.add_parser(
+        "prepare", parents=[out], help="training data from many rows, against datasets.map with datasketch"
+    )
+    prepare.add_argument("--rows", type=count, default=1_000_000, metavar="N", help="how many (default 1,000,000)")
+    prepare.add_argument(
+        "--rival-rows",
+        type=count,
+        metavar="N",
+        help="how many for the other program (default: as many, 100,000 at most)",
+    )
+    prepare.set_defaults(command=_prepare)
+
+
 def _startup(args: Namespace, settings: Settings) -> None:
     from evaluation.bench import publish
     from evaluation.bench.startup import measure
@@ -119,3 +133,10 @@ def _coverage(args: Namespace, settings: Settings) -> None:
     from evaluation.bench.coverage import measure
 
     publish(measure(args.studies), args.out)
+
+
+def _prepare(args: Namespace, settings: Settings) -> None:
+    from evaluation.bench import publish
+    from evaluation.bench.prepare import RIVAL_ROWS, measure
+
+    publish(measure(args.rows, args.rival_rows or min(args.rows, RIVAL_ROWS)), args.out)

@@ -21,7 +21,7 @@ from medchat.backends import Backend
 from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong, InvalidInput
 from medchat.formats import IncrementalParser
-from medchat.prompts import build_messages, case_text, is_raw
+from medchat.prompts import answer_request, build_messages, case_text
 from medchat.records import Done, Example, Request, Sampling, Text
 
 AT_ONCE = 16  # requests given to the backend together; after each such batch the replies are on disk
@@ -208,7 +208,7 @@ class Judge:
         """The question to the judge; None where it does not fit with room for the verdict."""
         n_ctx = min(self.spec.n_ctx, self.backend.n_ctx)
         room = min(MAX_NEW_TOKENS, n_ctx // VERDICT_SHARE)
-        request = Request(build_messages(self.spec, prompt), Sampling(max_new_tokens=room), raw=is_raw(self.spec))
+        request = answer_request(self.spec, build_messages(self.spec, prompt), Sampling(max_new_tokens=room))
         try:
             return request if self.backend.count_tokens(request) + room <= n_ctx else None
         except ContextTooLong:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class Questions:
         }
         self._sorted_grams = {length: _sorted(by_hash) for length, by_hash in self._grams.items()}
         self._sorted_blocks = _sorted(self._blocks)
+        self._table = _bit_table([*self._sorted_grams.values(), self._sorted_blocks])
 
     def found_in(self, text: str) -> set[str]:
         """Keys of the questions that have 13 words or 120 characters in common with the text."""
@@ -86,6 +88,33 @@ class Questions:
             for key, question, start in self._blocks[int(block)]:
                 if key not in found and _common_length(question, start, spaced, int(place)) >= CHARACTERS:
                     found.add(key)
+        return found
+
+    def found_in_each(self, texts: Sequence[str]) -> list[set[str]]:
+        """What found_in() says of each text; far faster for many texts of which few have anything in common."""
+        cleaned = [words_of(text) for text in texts]
+        numbers: list[int] = []
+        for words in cleaned:
+            numbers.extend(map(self._number_of.get, words, repeat(0)))
+            numbers.append(0)  # between two texts, as a line end between their characters: what goes across is nothing
+        likely = self._texts_with(
+            np.array(numbers, dtype=np.uint64), self._sorted_grams, np.cumsum([len(words) + 1 for words in cleaned])
+        )
+        spaced = [" ".join(words) for words in cleaned]
+        points = _code_points("\n".join([*spaced, ""]))
+        ends = np.cumsum([len(text) + 1 for text in spaced])
+        likely |= self._texts_with(points, {CHARACTERS // 2: self._sorted_blocks}, ends)
+        return [self.found_in(text) if place in likely else set() for place, text in enumerate(texts)]
+
+    def _texts_with(self, numbers: Hashes, wanted: Mapping[int, Hashes], ends: npt.NDArray[np.int_]) -> set[int]:
+        """Which of the texts that lie one after another, each up to its end, hold a window that is wanted."""
+        found: set[int] = set()
+        shift = np.uint64(64 - (len(self._table).bit_length() - 1))
+        for length, its in wanted.items():
+            hashes = window_hashes(numbers, length)
+            places = np.flatnonzero(self._table[hashes >> shift])
+            hits = _hits(hashes[places], its)[1]
+            found.update(np.searchsorted(ends, places[hits], side="right").tolist())
         return found
 
     def _add(self, key: str, words: Sequence[str]) -> None:
@@ -172,6 +201,15 @@ def _code_points(text: str) -> Hashes:
 
 def _sorted(hashes: Iterable[int]) -> Hashes:
     return np.sort(np.fromiter(hashes, dtype=np.uint64))
+
+
+def _bit_table(wanted: Sequence[Hashes]) -> npt.NDArray[np.bool_]:
+    """For each value of a hash's first bits whether one of the wanted begins with them; about one in 16 is set."""
+    bits = max(10, (16 * sum(map(len, wanted))).bit_length())
+    table = np.zeros(1 << bits, dtype=np.bool_)
+    for its in wanted:
+        table[its >> np.uint64(64 - bits)] = True
+    return table
 
 
 def _hits(hashes: Hashes, wanted: Hashes) -> tuple[Hashes, npt.NDArray[np.intp]]:

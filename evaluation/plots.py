@@ -21,6 +21,9 @@ SHAPES = (
 SHAPE_NAMES = ("circle", "square", "triangle", "diamond", "triangle that points down", "cross")
 LINE = 15  # pixels of a line of text
 LANE = 16  # between the markers of a row
+TICKS = 5  # of a histogram, between its ends
+BAR_SHARE = 66  # per cent of a narrow page that the longest bar has beside its number
+LABEL_CHARS = 42  # that a narrow page has room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,76 @@ def stacked_bars(title: str, about: str, bars: Sequence[tuple[str, Sequence[tupl
                 )
             start += width
         y += 34
+    return _svg(title, about, "".join(parts), f'width="100%" height="{y}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number as a bar under its label. said: the number in words. hollow: an outline, of what is taken away."""
+
+    label: str
+    value: float
+    said: str
+    hollow: bool = False
+
+
+def short_label(text: str) -> str:
+    """The text as a label that a narrow page has room for."""
+    return text if len(text) <= LABEL_CHARS else f"{text[: LABEL_CHARS - 1].rstrip()}…"
+
+
+def bar_list(title: str, about: str, bars: Sequence[Bar]) -> str:
+    """Bars over one another from a common zero, as wide as the page, each with its number at the end of its line."""
+    most = max((bar.value for bar in bars), default=0) or 1
+    parts: list[str] = []
+    y = 4
+    for bar in bars:
+        parts.append(f'<text x="0" y="{y + LINE - 3}" class="label">{escape(short_label(bar.label))}</text>')
+        y += LINE + 2
+        parts.append(f'<text x="100%" y="{y + 9}" class="tick end">{escape(bar.said)}</text>')
+        look = 'fill="none" stroke="currentColor" stroke-dasharray="4 2"' if bar.hollow else ""
+        width = max(0.4, BAR_SHARE * bar.value / most) if bar.value else 0
+        parts.append(f'<g class="{"s5" if bar.hollow else "s0"}"><rect x="1" y="{y}" width="{width:.3f}%" height="9" '
+                     f'{look}/></g>')  # fmt: skip
+        y += 20
+    return _svg(title, about, "".join(parts), f'width="100%" height="{y}"')
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Counts of one group in the bins of a histogram; note: small, at the end of the label's line."""
+
+    label: str
+    counts: Sequence[int]
+    note: str = ""
+
+
+def histogram(title: str, about: str, groups: Sequence[Columns], edges: Sequence[str]) -> str:
+    """A histogram a group, over one another, each as high as its own largest bin.
+
+    edges: the texts between the bins, one more than there are bins; as many of them are shown as have room.
+    """
+    high = 64
+    parts: list[str] = []
+    y = 4
+    for group in groups:
+        parts.append(f'<text x="0" y="{y + LINE - 3}" class="label">{escape(group.label)}</text>')
+        parts.append(f'<text x="100%" y="{y + LINE - 3}" class="tick end">{escape(group.note)}</text>')
+        y += LINE + 6 + high
+        most, n_bins = max(group.counts, default=0) or 1, max(1, len(group.counts))
+        for place, count in enumerate(group.counts):
+            if count:
+                tall = max(1.5, high * count / most)
+                where = f'x="{100 * place / n_bins:.3f}%" y="{y - tall:.1f}" width="{100 / n_bins:.3f}%"'
+                said = escape(f"{edges[place]} to {edges[place + 1]}: {count:,}")
+                rect = f'<rect {where} height="{tall:.1f}" class="part"><title>{said}</title></rect>'
+                parts.append(f'<g class="s0">{rect}</g>')
+        parts.append(f'<line x1="0" x2="100%" y1="{y}" y2="{y}" class="zero"/>')
+        for place in range(0, n_bins + 1, ceil(n_bins / TICKS)):
+            anchor = "start" if not place else "end" if place == n_bins else "middle"
+            at, text = 100 * place / n_bins, escape(edges[place])
+            parts.append(f'<text x="{at:.3f}%" y="{y + LINE}" class="tick {anchor}">{text}</text>')
+        y += LINE + 14
     return _svg(title, about, "".join(parts), f'width="100%" height="{y}"')
 
 

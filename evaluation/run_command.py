@@ -216,7 +216,8 @@ def _asked_as(spec: "ModelSpec | None") -> dict[str, Any]:
     """What else decides a model's answers."""
     if spec is None:
         return {}
-    return {
+    chat = {name: its for name in ("case_form", "answer_start") if (its := getattr(spec, name))}
+    return chat | {
         "backend": spec.backend, "precision": spec.precision if spec.backend == "transformers" else "",
         "answer_format": spec.answer_format, "system_prompt": spec.system_prompt, "prompt": spec.prompt,
         "n_ctx": spec.n_ctx, "sampling": asdict(spec.sampling),

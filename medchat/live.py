@@ -19,7 +19,7 @@ from medchat.errors import ContextTooLong, InvalidInput
 from medchat.formats import IncrementalParser, parse
 from medchat.grounding import Grounder
 from medchat.parsed import Parsed
-from medchat.prompts import build_messages, case_text, cut_to_input, fit_history, is_raw
+from medchat.prompts import answer_request, build_messages, case_text, cut_to_input, fit_history, is_raw
 from medchat.recognition import Grounding
 from medchat.records import Done, FinishReason, Message, Request, Sampling, Text
 from medchat.turns import CONTEXT_FULL, ENDED, EndPhase, TurnView
@@ -307,7 +307,7 @@ def _write(
     grounder = grounding.get(0)
     case = _prepare(live, turn, backend, grounder)
     for _ in range(1 + max_auto_continues):
-        request = Request(live.messages, turn.sampling, prefill=live.raw, raw=is_raw(turn.spec))
+        request = answer_request(turn.spec, live.messages, turn.sampling, live.raw)
         try:
             yield from _stream(live, request, backend)
         except InvalidInput as refusal:

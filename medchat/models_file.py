@@ -38,6 +38,10 @@ class Endpoint:
 
     key_variable: the environment variable that holds its key, "" for none. sends_sampling: whether it takes
     temperature, top_p and top_k. extra: further fields of each request's body.
+
+    For many requests: key_variables: further variables that may hold a key; key_projects: variable -> project, for keys
+    that share a quota; requests_per_minute, tokens_per_minute and at_once: what each quota allows, 0 where nobody says;
+    input_price and output_price: US dollars for a million tokens, None where that is not known.
     """
 
     base_url: str
@@ -45,6 +49,18 @@ class Endpoint:
     key_variable: str = ""
     sends_sampling: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    key_variables: tuple[str, ...] = ()
+    key_projects: Mapping[str, str] = field(default_factory=dict, hash=False)
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    at_once: int = 0
+    input_price: float | None = None
+    output_price: float | None = None
+
+    @property
+    def all_key_variables(self) -> tuple[str, ...]:
+        """key_variable and the further ones, each once."""
+        return tuple(dict.fromkeys(filter(None, (self.key_variable, *self.key_variables))))
 
     @property
     def host(self) -> str:
@@ -58,7 +74,7 @@ class Endpoint:
             return ""
         if not _is_private(self.host):
             return f"{self.host} is outside of your network: its address must begin with https://."
-        if self.key_variable:
+        if self.all_key_variables:
             return f"A key would travel to {self.host} for everybody to read; use https://, or no key."
         return ""
 
@@ -78,7 +94,9 @@ class ModelSpec:
     where that is not known.
     system_prompt: for the chat template. prompt: the whole prompt that it was trained with, instead of a
     chat: {question}, and {context} where prompt_with_context is taken because there is one. max_input_tokens:
-    to which such a prompt is cut, 0 for none. template_options: what its chat template is also told.
+    to which such a prompt is cut, 0 for none. case_form: what the user says in a chat, with {case} where context and
+    question stand, "" for these alone. answer_start: with what each of its answers in a chat begins, as it was
+    trained; it writes what comes after. template_options: what its chat template is also told.
     demo: one of the bundled teaching models. grounded: it is told what was recognised in the case.
     own: added here by somebody.
     """
@@ -109,6 +127,8 @@ class ModelSpec:
     prompt: str = ""
     prompt_with_context: str = ""
     max_input_tokens: int = 0
+    case_form: str = ""
+    answer_start: str = ""
     template_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     demo: bool = False
     grounded: bool = False
@@ -187,6 +207,9 @@ class _Schema(BaseModel):
 Words = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Amount = Annotated[float, Field(gt=0)]
+Price = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class _Sampling(_Schema):
@@ -210,6 +233,13 @@ class _Endpoint(_Schema):
     key_variable: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$|^$")] = ""
     sends_sampling: bool = True
     extra: dict[str, Any] = {}
+    key_variables: list[Variable] = []
+    key_projects: dict[Variable, Words] = {}
+    requests_per_minute: Count = 0
+    tokens_per_minute: Count = 0
+    at_once: Count = 0
+    input_price: Price | None = None
+    output_price: Price | None = None
 
 
 class _Model(_Schema):
@@ -239,6 +269,8 @@ class _Model(_Schema):
     prompt: str = ""
     prompt_with_context: str = ""
     max_input_tokens: Annotated[int, Field(ge=0)] = 0
+    case_form: str = ""
+    answer_start: str = ""
     template_options: dict[str, Any] = {}
     demo: bool = False
     grounded: bool = False
@@ -283,10 +315,19 @@ def parse_models(raw: object, where: str, models_dir: Path, *, own: bool) -> dic
 def _conflict(model: _Model) -> str:
     """The first field that does not go together with the others, and why; "" when all do."""
     places = [name for name in ("path", "hub", "endpoint") if getattr(model, name) is not None]
-    served = model.backend == "openai"
-    prompts = (("prompt", ("{question}",)), ("prompt_with_context", ("{question}", "{context}")))
+    served, its = model.backend == "openai", model.endpoint
+    prompts = (
+        ("prompt", ("{question}",)), ("prompt_with_context", ("{question}", "{context}")), ("case_form", ("{case}",)),
+    )  # fmt: skip
+    continues = its is None or its.extra.get("continue_final_message")
     missing = [(name, mark) for name, marks in prompts for mark in marks if mark not in (getattr(model, name) or mark)]
     faults = {
+        "endpoint.key_projects: names a variable that is no key of this server": (
+            its and its.key_projects.keys() - {its.key_variable, *its.key_variables}
+        ),
+        "endpoint.input_price: goes together with output_price": (
+            its and (its.input_price is None) != (its.output_price is None)
+        ),
         "endpoint: a server's model has this, and neither path nor hub": served and places != ["endpoint"],
         "path: a model that runs here has either this or hub": not served and places not in (["path"], ["hub"]),
         "hub.file: llama.cpp needs the name of one GGUF file": (
@@ -302,6 +343,9 @@ def _conflict(model: _Model) -> str:
         "max_input_tokens: leaves no room in n_ctx for an answer": model.max_input_tokens >= model.n_ctx,
         "sampling.max_new_tokens: is more than n_ctx": model.sampling.max_new_tokens > model.n_ctx,
         "grounded: a model with a prompt of its own cannot be told more": model.prompt and model.grounded,
+        "case_form: a model with a prompt of its own takes none": model.prompt and model.case_form,
+        "answer_start: a model with a prompt of its own takes none": model.prompt and model.answer_start,
+        "answer_start: a server takes one only with extra.continue_final_message": model.answer_start and not continues,
         **{f"{name}: {mark} is missing in it": True for name, mark in missing},
     }
     return next((fault for fault, holds in faults.items() if holds), "")
@@ -319,9 +363,13 @@ def _spec(model: _Model, models_dir: Path, own: bool) -> ModelSpec:
         safetensors=safetensors,
         adapter=hub_path(models_dir, adapter_hub) if adapter_hub else adapter,
         adapter_hub=adapter_hub,
-        endpoint=Endpoint(**model.endpoint.model_dump()) if model.endpoint else None,
+        endpoint=_endpoint(model.endpoint) if model.endpoint else None,
         own=own,
     )
+
+
+def _endpoint(given: _Endpoint) -> Endpoint:
+    return Endpoint(**given.model_dump() | {"key_variables": tuple(given.key_variables)})
 
 
 def hub_path(models_dir: Path, hub: HubSource) -> Path:

@@ -232,7 +232,10 @@ def _as_wished(spec: ModelSpec, name: str, wishes: Wishes, catalogue: Catalogue)
         precision=wishes.precision or spec.precision,
     )
     if wishes.prompt:
-        return replace(spec, prompt=wishes.prompt, prompt_with_context="", system_prompt="", grounded=False)
+        return replace(
+            spec, prompt=wishes.prompt, prompt_with_context="", system_prompt="", case_form="", answer_start="",
+            grounded=False,
+        )  # fmt: skip
     if wishes.system_prompt:
         return replace(spec, system_prompt=wishes.system_prompt, prompt="", prompt_with_context="", max_input_tokens=0)
     return spec

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong
 from medchat.formats import render
-from medchat.records import Message
+from medchat.records import Message, Request, Sampling
 
 Turn = tuple[str, str]  # what the user and what the model said
 CountTokens = Callable[[tuple[Message, ...]], int]  # of the rendered messages; it may raise ContextTooLong
 
 _PLACE = re.compile(r"\{(?:question|context)\}")
+_CASE = "{case}"
 _LAST_WORD = re.compile(r"\s+\S{0,30}\Z")
 
 
@@ -45,11 +46,35 @@ def build_messages(
         return (Message("user", _raw_prompt(spec, question.strip(), context.strip())),)
     messages = [Message("system", spec.system_prompt)] if spec.system_prompt else []
     for asked, answered in history:
-        messages += [Message("user", asked), Message("assistant", answered)]
-    content = case_text(question, context)
+        messages += [Message("user", _said(spec, asked)), Message("assistant", _after_start(spec, answered))]
+    content = _said(spec, case_text(question, context))
     if spec.grounded and grounding_text.strip():
         content = f"{content}\n\n{grounding_text.strip()}"
     return (*messages, Message("user", content))
+
+
+def answer_request(spec: ModelSpec, messages: tuple[Message, ...], sampling: Sampling, written: str = "") -> Request:
+    """The request for the answer to these messages; written: what the model has written of it, where it was cut."""
+    return Request(messages, sampling, prefill=answer_start(spec) + written, raw=is_raw(spec))
+
+
+def answer_start(spec: ModelSpec) -> str:
+    """What stands before all that the model writes, in its own turn of the chat; a raw prompt has it in itself."""
+    return "" if is_raw(spec) else spec.answer_start
+
+
+def as_answer(request: Request, text: str) -> str:
+    """The text as it follows the request: behind a word, be it of a raw prompt or of the answer's start, by a space."""
+    before = request.prefill or (request.messages[-1].content if request.raw else "")
+    return f" {text.lstrip()}" if before and not before[-1].isspace() else text
+
+
+def _said(spec: ModelSpec, case: str) -> str:
+    return spec.case_form.replace(_CASE, case, 1) if spec.case_form else case
+
+
+def _after_start(spec: ModelSpec, answered: str) -> str:
+    return f"{spec.answer_start} {answered}" if spec.answer_start else answered
 
 
 def _raw_prompt(spec: ModelSpec, question: str, context: str) -> str:

@@ -46,6 +46,7 @@ class Settings:
     many proxies stand before the app, or their addresses; only what these forward is believed.
     stop_grace_s: how long a job that was asked to stop may take to save before it is ended by force.
     training: whether runs of training can be started from the app; on a Space only where that is asked for.
+    source_dirs: folders, beside that of uploads, from which everybody who prepares data may read.
     """
 
     data_dir: Path = field(default_factory=lambda: Path.home() / ".medchat")
@@ -65,6 +66,7 @@ class Settings:
     trusted_proxy: Proxies = 0
     stop_grace_s: int = 60
     training: bool = True
+    source_dirs: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:  # a default that depends on another field
         if self.models_dir == Path():
@@ -130,6 +132,7 @@ class Settings:
             "allowed_users": _users(env, "MEDCHAT_ALLOWED_USERS"),
             "trusted_proxy": _proxies(env, "MEDCHAT_TRUSTED_PROXY"),
             "stop_grace_s": _number(env, "MEDCHAT_STOP_GRACE_S", 60, 0, 3600),
+            "source_dirs": _folders(env, "MEDCHAT_SOURCE_DIRS"),
             "training": (_one_of(env, "MEDCHAT_TRAINING", ("on", "off")) or ("off" if on_space else "on")) == "on",
         }
         values |= {name: value for name, value in flags.items() if value is not None}
@@ -149,6 +152,14 @@ def _number(env: dict[str, str], name: str, default: int, low: int, high: int) -
 def _folder(env: dict[str, str], name: str) -> Path:
     """The folder, or the empty path when none is named."""
     return Path(env[name]).expanduser().resolve() if env.get(name) else Path()
+
+
+def _folders(env: dict[str, str], name: str) -> tuple[Path, ...]:
+    """Whole paths of folders, separated as those of PATH are."""
+    found = [Path(part.strip()).expanduser() for part in env.get(name, "").split(os.pathsep) if part.strip()]
+    if wrong := next((path for path in found if not path.is_absolute()), None):
+        raise SettingsError(f"{name} has {str(wrong)!r}; give whole paths, separated by {os.pathsep!r}.")
+    return tuple(path.resolve() for path in found)
 
 
 def secret(name: str) -> str:

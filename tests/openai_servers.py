@@ -108,12 +108,16 @@ class FakeServer:
         """What to answer from now on."""
         self._replies = deque(replies)
 
+    def next_reply(self, asked: Asked) -> Reply:
+        """Note what came in; the answer to it."""
+        self.asked.append(asked)
+        return self._replies.popleft() if len(self._replies) > 1 else self._replies[0]
+
     def handle(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
         size = int(handler.headers.get("Content-Length") or 0)
         body = json.loads(handler.rfile.read(size) or b"{}")
-        self.asked.append(Asked(handler.path, {k.lower(): v for k, v in handler.headers.items()}, body))
-        reply = self._replies.popleft() if len(self._replies) > 1 else self._replies[0]
+        reply = self.next_reply(Asked(handler.path, {k.lower(): v for k, v in handler.headers.items()}, body))
         handler.close_connection = True
         if reply.silent:
             self._hang(handler.connection)

@@ -19,7 +19,7 @@ PLAIN = (
     "medchat.negation", "medchat.measurements", "medchat.text_classifier", "medchat.language", "medchat.machine",
     "medchat.models_file", "medchat.rubrics", "medchat.rubric_files", "medchat.uploads", "medchat.masking",
     "medchat.word_diff", "medchat.yaml_lines", "medchat.processes", "medchat.run_files", "medchat.run_state",
-    "medchat.rundir", "medchat.allocation*", "medchat.study_design", "medchat.run_comparison",
+    "medchat.rundir", "medchat.allocation*", "medchat.study_design", "medchat.run_comparison", "medchat.keys",
 )  # fmt: skip
 STORE = ("medchat.store", "medchat.store.*")
 SERVICES = (
@@ -38,7 +38,8 @@ SCORING = (
     "evaluation.reasoning", "evaluation.diagnosis", "evaluation.condition_groups", "evaluation.choice*",
     "evaluation.quantit*", "evaluation.units", "evaluation.calculators", "evaluation.safety*", "evaluation.unsafe",
     "evaluation.citations", "evaluation.embed", "evaluation.judge*", "evaluation.suite*", "evaluation.templates",
-    "evaluation.benchmark*", "evaluation.stats", "evaluation.agreement",
+    "evaluation.benchmark*", "evaluation.stats", "evaluation.agreement", "evaluation.predictions", "evaluation.overlap",
+    "evaluation.hub_rows",
 )  # fmt: skip
 
 # Module, or pattern of modules: what of the project it may import. The first row that fits holds.
@@ -73,12 +74,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "medchat.server": (*LIBRARY, *ROOF, "medchat.sign_in", "train.launch"),
     "app": (*LIBRARY, "medchat.server", *ROOF),
     "evaluation*": (*LIBRARY, "evaluation*"),
+    **dict.fromkeys(("train.*_report", "train.report_values"),
+                    (*LIBRARY, "train*", "evaluation", *SCORING, "evaluation.report_blocks", "evaluation.plots")),
     "train*": (*LIBRARY, "train*", "evaluation", *SCORING),
 }  # fmt: skip
 
 TORCH_USERS = (
     "medchat.backends.hf_*", "evaluation.embed", "train.modeling", "train.fitting", "train.callbacks",
     "train.completions", "train.sft", "train.grpo", "train.dpo", "train.merge", "train.fidelity", "train.export",
+    "train.reward_model",
     "train.demo.*",
 )  # fmt: skip
 

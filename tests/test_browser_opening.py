@@ -67,8 +67,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.mark.parametrize(
     ("role", "names", "rows"),
     [
-        ("rater", ("Compare", "Rate", "Studies", "Models", "Chat"), 1),
-        ("admin", ("Compare", "Rate", "Studies", "Results", "Train", "Models", "Admin", "Chat"), 2),
+        ("rater", ("Compare", "Rate", "Studies", "Models", "Data", "Chat"), 1),
+        ("admin", ("Compare", "Rate", "Studies", "Results", "Train", "Data", "Models", "Admin", "Chat"), 2),
     ],
 )
 def test_on_a_phone_every_tab_is_one_tap_away(

@@ -109,3 +109,23 @@ def test_equal_windows_have_equal_hashes_wherever_they_stand() -> None:
     assert len(hashes) == 5
     assert hashes[0] == hashes[4]
     assert len(set(hashes.tolist())) == 4
+
+
+def test_many_texts_are_judged_as_each_alone() -> None:
+    questions = Questions(
+        {"a": (LONG, ""), "b": (OTHER, ""), "c": ("Which drug is given first for an attack of gout?", "")}
+    )
+    words = OTHER.split()
+    texts = [
+        "", LONG, " ".join(words[:11]), " ".join(words[11:]), f"Before {OTHER} after", "Nothing of the kind.",
+        "which drug is given first for an attack of GOUT", f"{OTHER} {LONG}",
+    ]  # fmt: skip
+
+    found = questions.found_in_each(texts)
+
+    assert found == [questions.found_in(text) for text in texts]
+    assert found[1] == {"a"}
+    assert found[2] == found[3] == set()  # a question cut in two is not put together again
+    assert found[-1] == {"a", "b"}
+    assert questions.found_in_each([]) == []
+    assert Questions({}).found_in_each([LONG]) == [set()]

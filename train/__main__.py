@@ -6,11 +6,26 @@ from pathlib import Path
 
 from medchat.errors import MedChatError
 from medchat.settings import ASSETS, Settings
-from train import data_command, export_command, rewards_command, run_command
+from train import (
+    augment_command,
+    data_command,
+    distill_command,
+    export_command,
+    prepare_command,
+    quality_command,
+    review_command,
+    rewards_command,
+    run_command,
+    sources_command,
+)
 
 BUNDLED = ASSETS / "demo"
 GOES_ON = {
+    "augment": "the same command goes on where it stopped",
     "demo": "the same command goes on from the last checkpoint",
+    "distill": "the same command goes on where it stopped",
+    "prepare": "the same command goes on where it stopped",
+    "quality": "the same command goes on where it stopped",
     "run": "with --run-dir and --resume it goes on from the last checkpoint",
 }
 
@@ -33,8 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument("--threads", type=_count, help="cores to use (default: all)")
     demo.set_defaults(function=_demo)
     run_command.add_parser(commands)
-    data_command.add_prepare_parser(commands)
+    sources_command.add_parser(commands)
+    prepare_command.add_parser(commands)
+    augment_command.add_parser(commands)
+    distill_command.add_parser(commands)
     data_command.add_feedback_parser(commands)
+    quality_command.add_parser(commands)
+    review_command.add_parser(commands)
     rewards_command.add_parser(commands)
     export_command.add_parser(commands)
     args = parser.parse_args(arguments)

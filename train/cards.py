@@ -138,6 +138,8 @@ def _what(spec: ModelSpec, base_name: str, revision: str, config: Mapping[str, A
         f" `{recipe.get('name', '')}`: {kinds}.",
         f"Licence: {spec.licence}, as its base.",
     ]
+    if note := (config.get("prompt") or {}).get("note"):
+        lines.append(note)
     if spec.demo:
         lines.append(
             "Its base is the small teaching model that comes with MedChat: it knows the conditions of the teaching"

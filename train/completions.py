@@ -15,8 +15,8 @@ from medchat.catalogue import ModelSpec
 from medchat.errors import ContextTooLong
 from medchat.formats import render
 from medchat.grounding import Grounder
-from medchat.prompts import build_messages, case_text, is_raw
-from medchat.records import Message
+from medchat.prompts import answer_request, as_answer, build_messages, case_text, is_raw
+from medchat.records import Message, Request, Sampling
 from train.modeling import load_tokenizer
 
 _KEY = "7d3c1f0a9b"  # stands for an answer while a template is looked at
@@ -36,7 +36,6 @@ class Encoder:
         self.tokens = Tokens(folder)
         self.tokenizer = load_tokenizer(folder)
         self._grounder = grounder if spec.grounded else None
-        self._raw = is_raw(spec)
         self.ends = self.tokens.ends | _config_ends(folder)
         self._end_ids = self._end_of_answer()
 
@@ -48,7 +47,7 @@ class Encoder:
     def prompt(self, messages: Sequence[Message], limit: int) -> list[int] | None:
         """Tokens of the prompt; None when there are more than the limit."""
         try:
-            ids = self.tokens.prompt(messages, "", self._raw, limit, self.spec.template_options)
+            ids = self._tokens_of(self._request(messages), "", limit)
         except ContextTooLong:
             return None
         return ids if len(ids) <= limit else None
@@ -58,14 +57,10 @@ class Encoder:
         return self.completion(messages, prompt, render(self.spec.answer_format, reasoning, solution))
 
     def completion(self, messages: Sequence[Message], prompt: Sequence[int], text: str) -> list[int]:
-        """The same for the text of an answer.
-
-        A prompt of its own that ends in a word is followed by a space.
-        """
-        if self._raw and not messages[-1].content[-1:].isspace():
-            text = f" {text.lstrip()}"
-        n_ctx = len(prompt) + len(text) + 1
-        whole = self.tokens.prompt(messages, text, self._raw, n_ctx, self.spec.template_options)
+        """The same for the text of an answer."""
+        request = self._request(messages)
+        text = as_answer(request, text)
+        whole = self._tokens_of(request, text, len(prompt) + len(text) + 1)
         if whole[: len(prompt)] == list(prompt):
             ids = whole[len(prompt) :]
         else:  # the tokenizer joined the end of the prompt with the beginning of the answer
@@ -79,9 +74,17 @@ class Encoder:
             kept.pop()
         return self.tokens.decode(kept)
 
+    def _request(self, messages: Sequence[Message]) -> Request:
+        return answer_request(self.spec, tuple(messages), Sampling())
+
+    def _tokens_of(self, request: Request, written: str, n_ctx: int) -> list[int]:
+        return self.tokens.prompt(
+            request.messages, request.prefill + written, request.raw, n_ctx, self.spec.template_options
+        )
+
     def _end_of_answer(self) -> list[int]:
         """The token that the chat template puts behind an answer; that which ends a text where it puts none."""
-        if not self._raw and self.tokens.has_template:
+        if not is_raw(self.spec) and self.tokens.has_template:
             turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": _KEY}]
             text = str(self.tokenizer.apply_chat_template(turns, tokenize=False, **self.spec.template_options))
             behind = self.tokenizer.encode(text.rpartition(_KEY)[2], add_special_tokens=False)

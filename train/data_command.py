@@ -1,4 +1,4 @@
-"""Command line of training data: `python -m train feedback` and `python -m train prepare`."""
+"""Command line of `python -m train feedback`: what raters said as training data."""
 
 import argparse
 from collections.abc import Mapping
@@ -21,37 +21,15 @@ def add_feedback_parser(commands: Any) -> None:
         help="write what raters said as training data",
         description="Write sft, grpo, dpo, kto and steps as .jsonl with report.json, and show what is in them.",
     )
-    _add_common(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder that is written")
+    parser.add_argument("--seed", type=int, default=0, help="which questions validate is drawn by it (default: 0)")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
     parser.add_argument(
         "--min-probability", type=float, default=0.7, metavar="P",
         help="how sure it must be that one answer is better (default: 0.7; one clear vote gives 0.75)",
     )  # fmt: skip
     parser.add_argument("--db", metavar="URL", help="SQLAlchemy URL of the store (default: a file in the data folder)")
     parser.set_defaults(function=_feedback)
-
-
-def add_prepare_parser(commands: Any) -> None:
-    """Adds the command `prepare`."""
-    from train.prepare import ADAPTERS
-
-    known = "; ".join(f"{name}: {adapter.title}" for name, adapter in ADAPTERS.items())
-    parser = commands.add_parser(
-        "prepare",
-        help="make training data of source files",
-        description=f"Write train, validation and test.jsonl with report.json. Adapters: {known}.",
-    )
-    parser.add_argument(
-        "--source", action="append", required=True, dest="sources", metavar="ADAPTER=PATH",
-        help="how to read which file or folder; may be repeated",
-    )  # fmt: skip
-    _add_common(parser)
-    parser.set_defaults(function=_prepare)
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder that is written")
-    parser.add_argument("--seed", type=int, default=0, help="which questions validate is drawn by it (default: 0)")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="the data folder (default: ~/.medchat)")
 
 
 def _feedback(args: argparse.Namespace) -> int:
@@ -86,22 +64,6 @@ def preview_lines(shown: "Preview") -> list[str]:
             f"  rejected: {_short(pair['rejected']['solution'])}",
         ]
     return [*lines, *shown.notes]
-
-
-def _prepare(args: argparse.Namespace) -> int:
-    from train.prepare import prepare, source_of
-    from train.suite_questions import suite_questions
-
-    settings = Settings.from_environment(data_dir=args.data_dir)
-    sources = [source_of(text) for text in args.sources]
-    report = prepare(sources, args.out, suite_questions(settings.data_dir), args.seed)
-    for split, n in report["rows"].items():
-        print(f"{split}.jsonl: {n}")
-    for source in report["sources"]:
-        if source["left_out"]:
-            print(f"left out of {source['source']}: {_counts(source['left_out'])}")
-    print(args.out)
-    return 0
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -10,6 +10,7 @@ from medchat.errors import InvalidInput
 from train.fitting import Fitted, StageJob, Watched, counted, fit, settings_of
 from train.plan import each_row, planned_steps
 from train.recipe_schema import DpoStage, KtoStage
+from train.templates import question_of
 
 UNKNOWN_DISAGREEMENT = 0.1  # share of pairs taken for wrong where nobody rated twice
 MOST_DISAGREEMENT = 0.45  # at a half the robust loss has no direction any more
@@ -93,7 +94,7 @@ def _rows(
 
 def _encoded(job: StageJob, row: Row, columns: Sequence[str], limit: int) -> Row | None:
     encoder = job.encoder
-    messages = encoder.messages(row["question"], row.get("context", ""))
+    messages = encoder.messages(*question_of(row))
     prompt = encoder.prompt(messages, limit)
     if prompt is None:
         return None

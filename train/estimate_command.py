@@ -11,6 +11,7 @@ from train.outlook import StageOutlook, outlook, words
 from train.plan import Data, find_data, wanted_base
 from train.recipe_schema import Recipe
 from train.row_lengths import LESSONS, MadeLater
+from train.templates import prompted
 
 HERE = "here"
 MACHINES = (HERE, *GPUS)
@@ -25,8 +26,9 @@ def print_estimate(recipe: Recipe, data: Path | None, settings: Settings, machin
     """
     base = wanted_base(recipe, Catalogue(settings.models_dir, settings.own_models_file), settings.models_dir)
     known = _known_data(recipe, data, settings)
+    spec = prompted(base.spec, recipe, known.report, base.folder).spec if isinstance(known, Data) else base.spec
     here, name = this_machine(), "this" if machine == HERE else machine
-    stages = outlook(recipe, base.spec, base.folder, known, here, settings.runs_dir, machine=name)
+    stages = outlook(recipe, spec, base.folder, known, here, settings.runs_dir, machine=name)
     target = machines(here)[name]
     free = f": {size(target.free_gb)} of {size(target.memory_gb)} are free" if machine == HERE else ""
     print(f"{recipe.name} on {target.name}{free}")

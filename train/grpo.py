@@ -21,6 +21,7 @@ from train.fitting import Fitted, StageJob, counted, fit, settings_of
 from train.plan import each_row, planned_steps
 from train.recipe_schema import GrpoStage, RewardSpec, generated_at_once
 from train.rewards import score
+from train.templates import question_of
 
 TOO_FEW = (
     "{} has {} questions to train on, and a round of answers takes {} ({} answers in groups of {}); raise"
@@ -130,7 +131,7 @@ def _questions(
     for of, row in each_row("grpo", file):
         if of != split or (limit and n_all >= limit):
             continue
-        messages = job.encoder.messages(row.question, row.context)
+        messages = job.encoder.messages(*question_of(row))
         text = messages[-1].content
         if text in prompts:
             continue

@@ -12,6 +12,7 @@ from medchat.grounding import Grounder
 from medchat.records import Example
 from train.completions import Encoder, Written, write_completions
 from train.recipe_schema import HeldOut
+from train.templates import question_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def measured_rows(
     """At most `limit` of the examples, drawn by the seed, whose prompts fit the base; None when there are none."""
     drawn = random.Random(f"{seed} held out").sample(list(examples), min(limit, len(examples)))
     longest = encoder.spec.n_ctx - how.max_new_tokens
-    prompts = [encoder.prompt(encoder.messages(row.question, row.context), longest) for row in drawn]
+    prompts = [encoder.prompt(encoder.messages(*question_of(row)), longest) for row in drawn]
     kept = [(row, tuple(ids)) for row, ids in zip(drawn, prompts, strict=True) if ids is not None]
     if not kept:
         return None

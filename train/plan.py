@@ -15,6 +15,7 @@ from medchat.records import Example, question_id
 from medchat.run_files import json_of
 from train.recipe_schema import Recipe, Stage
 from train.recipes import RecipeFault
+from train.templates import with_recipe
 
 FILES = {"sft": ("sft.jsonl", "train.jsonl"), "grpo": ("grpo.jsonl", "train.jsonl"), "dpo": ("dpo.jsonl",),
          "kto": ("kto.jsonl",)}  # fmt: skip  # the first that a folder has holds the rows of a stage
@@ -102,13 +103,13 @@ def wanted_base(recipe: Recipe, catalogue: Catalogue, models_dir: Path) -> Wante
         )
     folder = spec.safetensors or spec.path
     if folder is not None and is_complete(folder):
-        return Wanted(_with_prompt(spec, recipe), folder, adapter=_adapter_of(spec))
+        return Wanted(with_recipe(spec, recipe), folder, adapter=_adapter_of(spec))
     half = " but in part" if folder is not None and (folder / UNFINISHED).exists() else ""
     lacking = (
         f"{name!r} is not on this machine{half}; fetch it with `python -m medchat models fetch {spec.id}`, or set"
         " another base"
     )
-    return Wanted(_with_prompt(spec, recipe), None, lacking)
+    return Wanted(with_recipe(spec, recipe), None, lacking)
 
 
 def _of_hub(name: str, catalogue: Catalogue, models_dir: Path) -> ModelSpec | None:
@@ -146,16 +147,6 @@ def _adapter_of(spec: ModelSpec) -> Path | None:
         if (folder / "adapter_config.json").is_file():
             return folder
     raise RecipeFault(("base",), f"the adapter of {spec.id!r} is here as GGUF only, which cannot be trained further")
-
-
-def _with_prompt(spec: ModelSpec, recipe: Recipe) -> ModelSpec:
-    """The spec with the prompt and the answer format that the recipe names."""
-    if recipe.prompt is not None:
-        context = recipe.prompt_with_context or ""
-        spec = replace(spec, prompt=recipe.prompt, prompt_with_context=context, system_prompt="", grounded=False)
-    if recipe.system_prompt is not None:
-        spec = replace(spec, system_prompt=recipe.system_prompt, prompt="", prompt_with_context="")
-    return replace(spec, answer_format=recipe.answer_format or spec.answer_format)
 
 
 def find_data(recipe: Recipe, folder: Path | None, cache: Path, say: Callable[[str], None]) -> Data:

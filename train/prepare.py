@@ -1,175 +1,180 @@
-"""Source files to training data: rows are read, checked, said once, and split by question.
+"""Source files to training data: read and cleaned, said once, split by question, balanced, shuffled and written.
 
-What comes out: train.jsonl, validation.jsonl and test.jsonl of Examples, and report.json with what was left out and
-why. Rows are streamed; of each question 8 bytes stay in memory.
+What comes out of each row is counted by source: read = kept + dropped + unlabelled. Every stage keeps what it did in
+OUT/.work, so that a run which was stopped or killed goes on there; other settings or other files begin anew.
 """
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+import pickle
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TextIO
+from typing import Any
 
-from evaluation.benchmark_files import Skipped
-from evaluation.benchmarks import BENCHMARKS, read_benchmark
-from evaluation.suite_examples import Placed, example_lines
-from medchat.errors import InvalidInput, NotFound, one_of
-from medchat.records import Example
-from medchat.run_files import write_whole, writing
+import numpy as np
+from filelock import FileLock, Timeout
 
-SPLITS = ("train", "validation", "test")
-HELD_OUT_SHARE = 0.1  # of the questions, for validation and for the test each
-NO_ANSWER, REPEATED = "no answer", "a question that was there before"
-FOR_EVALUATION = "marked as for evaluation alone"
-HELD_OUT = "a question of the evaluation suite {}"
+from medchat import __version__
+from medchat.errors import InvalidInput
+from medchat.run_files import writing
+from train import prepare_figures as figures
+from train.adapters import ADAPTERS, Source, files_in
+from train.leaks import LeakCheck
+from train.prepare_balance import Asked, Mix, Sourced, mix
+from train.prepare_duplicates import KEPT, WEIGHT, find_repeats
+from train.prepare_figures import Outcome
+from train.prepare_inputs import Input, look_at
+from train.prepare_options import Options, check_weights, command_of, digest_of, weight_of
+from train.prepare_reading import read_all
+from train.prepare_rows import How
+from train.prepare_shards import UNLABELLED, Rows, tallies_in
+from train.prepare_splits import TRAIN, split_rows
+from train.prepare_writing import Files, Keys, keys_of, write_rows
+from train.progress import Progress
+from train.row_files import FILES, write_report
+from train.row_formats import writer
 
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """How a source is read. licence: of its rows, "" where each says its own."""
-
-    title: str
-    licence: str
-    read: Callable[[Path], Iterator[Placed]]
-
-
-ADAPTERS: Mapping[str, Adapter] = MappingProxyType({
-    "examples": Adapter("Examples, one JSON object a line", "", example_lines),
-    "medical_o1": Adapter(
-        "medical-o1-reasoning-SFT: Question, Complex_CoT, Response", BENCHMARKS["medical_o1"].licence,
-        lambda path: read_benchmark(BENCHMARKS["medical_o1"], path),
-    ),
-})  # fmt: skip
+WORK = ".work"
+FROZEN_ADAPTER = "examples"  # of frozen rows, and what rows of people's own are read by: their splits are final
+AT_WORK = "Another process prepares data in the folder {}; wait until it ends."
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file, or a folder of files, and the adapter that reads it."""
+def prepare(
+    sources: Sequence[Source],
+    out: Path,
+    options: Options,
+    *,
+    data_dir: Path | None = None,
+    leaks: LeakCheck | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """The report on the files that now are in `out`.
 
-    adapter: str
-    path: Path
-
-
-def source_of(text: str) -> Source:
-    """The source that ADAPTER=PATH means. Raises InvalidInput, and NotFound when nothing is there."""
-    name, equals, path = text.partition("=")
-    if not equals or not path:
-        raise InvalidInput(f"{text!r} is no source; write ADAPTER=PATH, the adapter {one_of(list(ADAPTERS))}.")
-    if name not in ADAPTERS:
-        raise NotFound(f"There is no adapter {name!r}; choose {one_of(list(ADAPTERS))}.")
-    if not Path(path).expanduser().exists():
-        raise NotFound(f"There is no file or folder {path}.")
-    return Source(name, Path(path).expanduser())
-
-
-def prepare(sources: Sequence[Source], out: Path, held_out: Mapping[str, str], seed: int = 0) -> dict[str, Any]:
-    """The report on the files that now are in `out`. held_out: question id -> suite.
-
-    A row that names a split stays in it, any other is drawn by a hash of seed and question. The same sources and seed
-    give the same files. Raises InvalidInput with file and line for what cannot be read, and when nothing to train on
-    is left; RunError when the folder cannot be written. The files that were there stay until then.
+    data_dir: whose suites are held out besides MedChat's; leaks: another check for what is held out. workers: processes
+    that read. The same sources and options give the same bytes, whatever the workers and however often it was
+    interrupted. Raises InvalidInput when nothing to train on is left, RunError when the folder cannot be written,
+    Stopped; the files that were there stay until the new ones are whole.
     """
-    used: list[dict[str, Any]] = []
-    seen: dict[bytes, str] = {}
+    progress = progress or Progress(lambda line: None)
+    check_weights(sources, options)
     with writing():
-        out.mkdir(parents=True, exist_ok=True)
-        names = {split: out / f".{split}.jsonl.partial" for split in SPLITS}
-        try:
-            with ExitStack() as stack:
-                files = {split: stack.enter_context(path.open("w", encoding="utf-8")) for split, path in names.items()}
-                for source in sources:
-                    used.append(_take(source, files, seen, held_out, seed))
-            report = _report(used, names, seed)
-            for split, path in names.items():
-                path.replace(out / f"{split}.jsonl")
-            write_whole(out / "report.json", json.dumps(report, ensure_ascii=False, indent=2) + "\n")
-        finally:
-            for path in names.values():
-                path.unlink(missing_ok=True)
+        (out / WORK).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / WORK / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InvalidInput(AT_WORK.format(out.name)) from error
+    try:
+        inputs = _inputs(sources, options, data_dir, progress)
+        check = leaks or LeakCheck(data_dir, options.suites)
+        report = _prepared(inputs, out, options, check, workers, progress)
+    except InvalidInput:  # the same command would only meet it again
+        shutil.rmtree(out / WORK, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
+    shutil.rmtree(out / WORK, ignore_errors=True)
     return report
 
 
-def _take(
-    source: Source, files: Mapping[str, TextIO], seen: dict[bytes, str], held_out: Mapping[str, str], seed: int
+def _prepared(
+    inputs: Sequence[Input], out: Path, options: Options, check: LeakCheck, workers: int, progress: Progress
 ) -> dict[str, Any]:
-    """Write the source's rows; what is reported of it. seen: a mark of each question -> its split."""
-    adapter = ADAPTERS[source.adapter]
-    left_out: Counter[str] = Counter()
-    rows: Counter[str] = Counter()
-    licences: Counter[str] = Counter()
-    for _, found in adapter.read(source.path):
-        reason = found.reason if isinstance(found, Skipped) else _unfit(found, held_out)
-        if not reason and isinstance(found, Example):
-            mark = hashlib.blake2b(found.question_id.encode(), digest_size=8).digest()
-            reason = REPEATED if mark in seen else ""
-            if not reason:
-                example = _settled(found, seed)
-                seen[mark] = example.split
-                files[example.split].write(example.to_json() + "\n")
-                rows[example.split] += 1
-                licences[example.licence or "not stated"] += 1
-        if reason:
-            left_out[reason] += 1
-    return {
-        "adapter": source.adapter,
-        "source": source.path.name,
-        "sha256": _sha256_of(source.path),
-        "licences": dict(licences),
-        "rows": {split: rows[split] for split in SPLITS},
-        "left_out": dict(sorted(left_out.items())),
-    }
+    work = _work_folder(out / WORK, inputs, options, check)
+    how = How(options.reading, options.limits, work / "leaks.pickle", work)
+    if not (work / "read").exists():
+        read_all(inputs, how, options.limit, workers, progress)
+        with writing():
+            (work / "read").touch()
+    rows = Rows(work)
+    try:
+        report = _written(rows, inputs, out, work, options, progress)
+    finally:
+        rows.close()
+    head = {"kind": "prepared", "command": command_of([its.source for its in inputs if not its.frozen], options)}
+    report = head | {"seed": options.seed, "settings": options.settings()} | report
+    write_report(out, report)
+    return report
 
 
-def _unfit(example: Example, held_out: Mapping[str, str]) -> str:
-    """Why a row is not used, "" for no reason."""
-    if example.answer is None or not example.answer.strip():
-        return NO_ANSWER
-    if "canary" in example.meta:
-        return FOR_EVALUATION
-    suite = held_out.get(example.question_id)
-    return HELD_OUT.format(suite) if suite else ""
+def _inputs(sources: Sequence[Source], options: Options, data_dir: Path | None, progress: Progress) -> list[Input]:
+    """The sources' files; those of the Hub are fetched first, where they are not in the data folder already."""
+    progress.stage("Looking at the sources", 0)
+    cache = data_dir / "cache" if data_dir else None
+
+    def fetched(rows: int) -> None:
+        progress.at(0, f"{rows:,} rows fetched")
+
+    inputs = [look_at(source, files_in(source, cache, options.limit, fetched), progress) for source in sources]
+    if options.frozen is not None:
+        frozen = Source(FROZEN_ADAPTER, options.frozen)
+        inputs.append(look_at(frozen, [options.frozen], progress, frozen=True))
+    return inputs
 
 
-def _settled(example: Example, seed: int) -> Example:
-    """The row with an id and a split."""
-    split = example.split if example.split in SPLITS else _drawn(example.question_id, seed)
-    return replace(example, id=example.id or example.question_id[:16], split=split)
+def _work_folder(folder: Path, inputs: Sequence[Input], options: Options, check: LeakCheck) -> Path:
+    """The folder of these inputs and settings, with the check for leaks in it; what others left is deleted."""
+    its = [(one.source.adapter, one.source.name, one.sha256, one.frozen) for one in inputs]
+    work = folder / digest_of(__version__, its, options.settings(), check.digest)
+    with writing():
+        for other in folder.iterdir():
+            if other.is_dir() and other != work:
+                shutil.rmtree(other)
+        work.mkdir(exist_ok=True)
+        if not (work / "leaks.pickle").exists():
+            partial = work / "leaks.partial"
+            partial.write_bytes(pickle.dumps(check))
+            partial.replace(work / "leaks.pickle")
+    return work
 
 
-def _drawn(question: str, seed: int) -> str:
-    share = int(hashlib.sha256(f"{seed} {question}".encode()).hexdigest()[:12], 16) / 16**12
-    if share < HELD_OUT_SHARE:
-        return "validation"
-    return "test" if share < 2 * HELD_OUT_SHARE else "train"
-
-
-def _report(used: Sequence[Mapping[str, Any]], names: Mapping[str, Path], seed: int) -> dict[str, Any]:
-    """Raises InvalidInput when no row is left to train on."""
-    rows = {split: sum(its["rows"][split] for its in used) for split in SPLITS}
-    if not rows["train"]:
-        reasons = Counter[str]()
-        for its in used:
-            reasons.update(its["left_out"])
-        why = "; ".join(f"{n} {reason}" for reason, n in reasons.most_common()) or "the sources are empty"
+def _written(
+    rows: Rows, inputs: Sequence[Input], out: Path, work: Path, options: Options, progress: Progress
+) -> dict[str, Any]:
+    """Write the rows; what the report says of them."""
+    repeats = find_repeats(rows, work, progress)
+    final = [its.source.adapter == FROZEN_ADAPTER for its in inputs]
+    split, fate = split_rows(rows.table, repeats, final, (options.validation, options.test), options.seed)
+    unlabelled = rows.table["flags"] & UNLABELLED != 0
+    keys = keys_of(rows, options.seed)
+    taught = (fate == KEPT) & (split == TRAIN) & ~unlabelled
+    mixed = _mix(rows, taught, inputs, options, keys)
+    fate[taught & (mixed.copies == 0)] = WEIGHT
+    file: Files = np.where(fate != KEPT, 0, np.where(unlabelled, len(FILES), split)).astype(np.uint8)
+    tallies = [list(tallies_in(work, number)) for number in range(len(inputs))]
+    if not (file == TRAIN).any():
+        why = figures.reasons(tallies, fate, file) or "the sources are empty"
         raise InvalidInput(f"No row is left to train on: {why}.")
+    copies = np.where(taught, mixed.copies, 1)
+    how = writer(options.format, options.template, options.answer_format)
+    written = write_rows(rows, out, file, split, copies, repeats.parent, keys, how, progress)
+    outcome = Outcome(rows, repeats, fate, file, copies, tallies, written)
+    its = figures.report_of_sources(inputs, outcome, options)
+    return _report(its, inputs, outcome, options, mixed)
+
+
+def _mix(rows: Rows, taught: Any, inputs: Sequence[Input], options: Options, keys: Keys) -> Mix:
+    sourced = [
+        Sourced(its.source.name, ADAPTERS[its.source.adapter].group, weight_of(its.source, options)) for its in inputs
+    ]
+    asked = Asked(options.balance, options.brief_share, options.most_copies)
+    return mix(rows.table, taught, sourced, asked, keys)
+
+
+def _report(
+    sources: list[dict[str, Any]], inputs: Sequence[Input], outcome: Outcome, options: Options, mixed: Mix
+) -> dict[str, Any]:
+    dropped = sum(sum(its["dropped"].values()) for its in sources)
+    licences: dict[str, int] = {}
+    for its in sources:
+        for name, n in its["licences"].items():
+            licences[name] = licences.get(name, 0) + n
     return {
-        "kind": "prepared",
-        "seed": seed,
-        "rows": rows,
-        "sources": list(used),
-        "sha256": {split: _sha256_of(path) for split, path in names.items()},
-    }
-
-
-def _sha256_of(path: Path) -> str:
-    """Of a file; of a folder that of all its files, in the order of their names."""
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+        "rows": outcome.written.rows,
+        "rows_in": sum(its["rows_in"] for its in sources), "kept": sum(its["kept"] for its in sources),
+        "dropped": dropped, "sources": sources, "rules": figures.rules(inputs, sources, outcome),
+        "lengths": figures.lengths(outcome.rows.table, outcome.file), "duplicates": figures.duplicates(outcome),
+        "leaks": figures.leaks(outcome.tallies), "balance": mixed.report, "template": options.template,
+        "answer_format": options.answer_format, "format": options.format, "sha256": outcome.written.sha256,
+        "licences": dict(sorted(licences.items())),
+    }  # fmt: skip

@@ -14,6 +14,7 @@ from medchat.grounding import Grounder
 from medchat.prompts import build_messages, case_text
 from medchat.records import Example
 from train.plan import Rows, each_row
+from train.templates import question_of
 
 LOOKED_AT = 24  # of the rows with most characters
 TEMPLATE_TOKENS = 8  # that a chat template puts around each message
@@ -66,11 +67,12 @@ def longest(rows: Rows, spec: ModelSpec, folder: Path, grounder: Grounder | None
 
 def _texts(row: Any) -> tuple[str, ...]:
     """Context, question, and then reasoning and solution of each answer."""
+    question, context = question_of(row)
     if isinstance(row, Example):
-        return row.context, row.question, row.rationale, row.answer or ""
+        return context, question, row.rationale, row.answer or ""
     answers = (row[name] for name in ("chosen", "rejected", "completion") if name in row)
     parts = (text for answer in answers for text in (answer.get("reasoning", ""), answer["solution"]))
-    return row.get("context", ""), row["question"], *parts
+    return context, question, *parts
 
 
 def _pairs(texts: list[str]) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ from train.recipe_schema import Recipe, Stage
 from train.recipes import RecipeFault
 from train.reward_setup import check_bertscores, check_judges, check_preferences, note_on, reward_setup
 from train.rewards import RewardSetup
+from train.templates import Prompted, prompted
 
 if TYPE_CHECKING:
     from train.completions import Encoder
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from train.modeling import Hardware, Precision
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
+PROMPT = ("system_prompt", "prompt", "prompt_with_context", "case_form", "answer_start", "answer_format")
 CHECKING = "checking the base and the data"
 STOPPED = "Stopped at step {} of {}."
 OTHER_RUN = (
@@ -86,8 +88,10 @@ def train(
     check_bertscores(recipe, settings.models_dir)
     data = find_data(recipe, data_folder, settings.data_dir / "cache", say)
     check_preferences(recipe, data)
+    asked = prompted(base.spec, recipe, data.report, base.folder)
+    base = replace(base, spec=asked.spec)
     held_out = held_out_examples(recipe, data)
-    config = _config(recipe, base, data)
+    config = _config(recipe, base, data, asked)
     if resume:
         _require_same(folder, config)
         if is_done(folder):
@@ -95,6 +99,8 @@ def train(
     elif data.report.get("kind") == "feedback":  # nothing is learnt from ratings before it was said from which
         source = data.folder if data.folder.is_dir() else data.folder.parent
         say("\n".join(preview_lines(preview_of(source, data.report))))
+    if asked.note:
+        say(asked.note)
     require_room(recipe, base.spec, base.folder, data, this_machine(), say)
     say(f"{recipe.name}: base {base.name}, data {data.folder.name}; loading the libraries")
 
@@ -305,7 +311,7 @@ def _measure(
     return {f"{name}{suffix}": asdict(estimate) for name, estimate in (estimates or {}).items()}
 
 
-def _config(recipe: Recipe, base: Base, data: Data) -> dict[str, Any]:
+def _config(recipe: Recipe, base: Base, data: Data, asked: Prompted) -> dict[str, Any]:
     versions = {}
     for name in LIBRARIES:
         try:
@@ -313,11 +319,13 @@ def _config(recipe: Recipe, base: Base, data: Data) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "not installed"
     adapter = str(base.adapter) if base.adapter else None
+    prompt = {name: getattr(base.spec, name) for name in PROMPT}
     return {
         "kind": "train",
         "recipe": recipe.resolved(),
         "base": {"id": base.spec.id, "name": base.name, "folder": str(base.folder), "adapter": adapter},
         "data": {"folder": str(data.folder), "files": list(data.files)},
+        "prompt": {"template": asked.template, "note": asked.note, **prompt},
         "versions": versions | {"python": ".".join(map(str, sys.version_info[:3]))},
     }
 
@@ -327,7 +335,7 @@ def _require_same(folder: RunDir, config: Mapping[str, Any]) -> None:
     old = folder.config()
     if not old:
         raise InvalidInput(f"{folder.path.name} holds no run to go on with; leave --resume out.")
-    for key in ("recipe", "base", "data"):
+    for key in ("recipe", "base", "data", *(["prompt"] if "prompt" in old else [])):
         ours = json.loads(json.dumps(config[key]))
         if old.get(key) != ours:
             theirs = old.get(key)

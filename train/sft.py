@@ -16,6 +16,7 @@ from train.fitting import Fitted, StageJob, Watched, counted, fit, settings_of
 from train.plan import each_row, planned_steps
 from train.recipe_schema import RewardWeighting, SftStage
 from train.rewards import score
+from train.templates import question_of
 
 IGNORED = -100  # label of a token that is not learnt
 CHUNK = 1000  # rows that are written to the disk at a time
@@ -116,7 +117,7 @@ def _encoded(job: StageJob, stage: SftStage, split: str) -> Iterator[list[Encode
 
 def _encode(job: StageJob, stage: SftStage, row: Example, *, weighted: bool) -> list[Encoded | None]:
     encoder, limit = job.encoder, stage.max_length
-    messages = encoder.messages(row.question, row.context)
+    messages = encoder.messages(*question_of(row))
     prompt = encoder.prompt(messages, limit)
     if prompt is None:
         return [None]

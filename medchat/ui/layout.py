@@ -7,7 +7,7 @@ import gradio as gr
 
 from medchat.accounts import LOCAL, User
 from medchat.settings import ASSETS
-from medchat.ui import admin, chat, compare, human, models, rate, results, studies, train
+from medchat.ui import admin, chat, compare, data, human, models, rate, results, studies, train
 from medchat.ui.common import App, escape, handler, static_html, user_of
 
 SANS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif"]
@@ -18,10 +18,11 @@ HEADER = (
 )
 SCRIPTS = (
     "stream.js", "chat.js", "actions.js", "models.js", "compare.js", "rate.js", "study_desk.js", "studies.js",
-    "train.js", "results.js", "human.js",
+    "data.js", "review.js", "train.js", "results.js", "human.js",
 )  # fmt: skip
 STYLES = (
-    "style.css", "compare.css", "rate.css", "study_desk.css", "studies.css", "train.css", "results.css", "human.css",
+    "style.css", "compare.css", "rate.css", "study_desk.css", "studies.css", "train.css", "results.css",
+    "human.css", "data.css", "review.css",
 )  # fmt: skip
 OPENED = "() => document.querySelector('#chat-refresh').click()"
 
@@ -43,6 +44,8 @@ def build(app: App) -> gr.Blocks:
                 studies_tab = studies.build(app, studies_item)
             with gr.Tab("Models", id="models") as models_item:
                 models.build(app, models_item, tabs, chat_tab.model)
+            with gr.Tab("Data", id="data") as data_item:
+                data_tab = data.build(app, data_item)
             with gr.Tab("Train", id="train", visible=False) as train_item:
                 pair = tuple(one.model for one in compare_tab.pickers)
                 train_tab = train.build(app, train_item, tabs, chat_tab.model, pair)
@@ -52,6 +55,7 @@ def build(app: App) -> gr.Blocks:
                 admin.build(app, admin_item)
         _greet(app, page, signed_in, {"train": train_item, "results": results_item, "accounts": admin_item})
         studies.connect(app, studies_tab, tabs, train_tab)
+        data.connect(app, data_tab, tabs, train_tab)
         human.connect(app, results_tab.human, tabs, studies_tab, train_tab)
         chat_item.select(None, None, None, js=OPENED)
         chat_tab.all_models.click(lambda: gr.Tabs(selected="models"), None, tabs, api_visibility="private")

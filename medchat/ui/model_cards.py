@@ -218,6 +218,8 @@ def _own_way(spec: ModelSpec) -> str:
         "System prompt": spec.system_prompt,
         "Prompt": spec.prompt,
         "Prompt where there is a patient context": spec.prompt_with_context,
+        "How a question is put": spec.case_form,
+        "How each answer begins": spec.answer_start,
         "Told to its chat template": ", ".join(f"{name}: {value}" for name, value in spec.template_options.items()),
     }
     written = "".join(

@@ -1,7 +1,7 @@
 """The desk where a run is ordered: what the form shows, whether an order holds, and the job that it becomes."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from train.recipes import RecipeFault, load_recipe
 from train.reward_setup import check_judges, check_preferences, judge_in, options_in
 from train.row_counts import limited
 from train.row_lengths import LESSONS
+from train.templates import prompted
 
 FIRST_RECIPE = "demo-sft"
 DRAFT, PREVIEWED = "train", "train: previewed"
@@ -200,6 +201,7 @@ class Desk:
         if place is not None and train_data.is_small(place):
             data = train_data.look_at(self._settings, recipe, place).data
             check_preferences(recipe, data)
+            base = replace(base, spec=prompted(base.spec, recipe, data.report, base.folder).spec)
         made_later = LESSONS if is_own and recipe.data == "demo" else None
         fit = fit_of(self._app, recipe, base, data or made_later, machine)
         return Plan(checked, base, place, data, fit, tuple(lacking))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from medchat.run_state import stage_words
 from medchat.ui.common import counted, escape
 from medchat.ui.train_data import NO_ROWS, Look
+from train.templates import chosen_of
 
 if TYPE_CHECKING:
     from train.feedback import Preview
@@ -50,16 +51,18 @@ def nothing_html(preview: "Preview", *, shown_for: str) -> str:
 
 
 def look_html(look: Look, *, shown_for: str, place: str = "", digest: str = "") -> str:
-    """The number of rows of each stage, and the first of them."""
+    """The number of rows of each stage, what they were prepared for, and the first of them. Raises InvalidInput."""
     counts = "".join(
         f"<li>{escape(stage_words(f'{number}-{kind}'))}: {escape(_split_words(n))}</li>"
         for number, (kind, n) in enumerate(look.counts)
     )
     rows = "".join(f"<li>{_row_html(row)}</li>" for row in look.rows)
+    words = chosen_of(look.data.report).words
+    asked = f"<li>Prepared for {escape(words)}: the run uses these.</li>" if words else ""
     return (
         f'<section class="mc-preview" data-for="{escape(shown_for)}" data-place="{escape(place)}" '
         f'data-digest="{escape(digest)}" tabindex="-1" aria-label="Preview of the data">'
-        f'<h3 class="mc-train-title">What is in the data</h3><ul class="mc-plain">{counts}</ul>'
+        f'<h3 class="mc-train-title">What is in the data</h3><ul class="mc-plain">{counts}{asked}</ul>'
         f'<h4>The first {counted(len(look.rows), "row")}</h4><ol class="mc-pairs-shown">{rows}</ol></section>'
     )
 

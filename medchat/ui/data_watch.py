@@ -1,0 +1,165 @@
+"""Jobs on data and data sets as pages follow them: of everything that is shown, only what has changed is sent."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import gradio as gr
+
+from medchat.accounts import User
+from medchat.errors import NotFound
+from medchat.jobs import JobView
+from medchat.run_state import ENDED
+from medchat.ui import data_set_views, job_views
+from medchat.ui.common import App
+from medchat.ui.data_folders import Folder, folder_named, folders_of
+from medchat.ui.data_layout import TICK_S, DataTab
+from medchat.ui.data_order import out_of
+from medchat.ui.train_progress import ProgressReader
+
+IDLE_TICK_S = 5.0
+MOST_PAGES = 500
+KIND = "prepare"
+STARTING = "its process is being started"
+DOING_CHARS = 200
+
+Updates = dict[Any, Any]
+Piece = tuple[Any, Hashable, Callable[[], Any]]  # a component, what its content depends on, and its content
+
+
+@dataclass(slots=True)
+class Page:
+    """What one page shows. seen: component -> what its content depended on when it was sent."""
+
+    run_id: str
+    folder: str
+    seen: dict[Any, Hashable] = field(default_factory=dict)
+
+
+class Watch:
+    """The jobs and data sets of an app for all pages."""
+
+    def __init__(self, app: App, tab: DataTab) -> None:
+        self._app = app
+        self._tab = tab
+        self._reader = ProgressReader()
+        self._lock = Lock()
+        self._pages: OrderedDict[tuple[str, str], Page] = OrderedDict()
+        self._listed: tuple[int, list[JobView]] | None = None  # the jobs, as of which change
+
+    def show(self, user: User, page_key: str, run_id: str, folder: str) -> Updates:
+        """All of the job and of the data set on a page that from now on follows them."""
+        page = Page(run_id, folder)
+        with self._lock:
+            self._pages[user.id, page_key] = page
+            self._pages.move_to_end((user.id, page_key))
+            while len(self._pages) > MOST_PAGES:
+                self._pages.popitem(last=False)
+        return self._news(user, page)
+
+    def news(self, user: User, page_key: str) -> Updates | None:
+        """What has changed since; None where this page is not known (any more)."""
+        with self._lock:
+            page = self._pages.get((user.id, page_key))
+        if page is None:
+            return None
+        updates = self._news(user, page)
+        with self._lock:
+            is_still_shown = self._pages.get((user.id, page_key)) is page
+        return updates if is_still_shown else {}
+
+    def shown_on(self, page_key: str, user: User) -> tuple[str, str]:
+        """The job and the data set that this page shows, "" for none."""
+        with self._lock:
+            page = self._pages.get((user.id, page_key))
+        return (page.run_id, page.folder) if page else ("", "")
+
+    def newest(self) -> str:
+        """The id of the job that is at work, or else was begun last; "" without any."""
+        views = self.views()
+        return next((view.job.id for view in views if view.state.status not in ENDED), views[0].job.id if views else "")
+
+    def views(self) -> list[JobView]:
+        """The jobs on data, newest first."""
+        changes = self._app.jobs.changed()
+        listed = self._listed
+        if listed is None or listed[0] != changes:
+            listed = self._listed = (changes, [view for view in self._app.jobs.all() if view.job.kind == KIND])
+        return listed[1]
+
+    def view(self, run_id: str) -> JobView | None:
+        """The job as it is now; None where it is not there any more."""
+        try:
+            return self._app.jobs.view(run_id) if run_id else None
+        except NotFound:
+            return None
+
+    def _news(self, user: User, page: Page) -> Updates:
+        updates: Updates = {}
+        for component, key, make in self._pieces(user, page):
+            if page.seen.get(component, self) != key:
+                updates[component] = make()
+                page.seen[component] = key
+        return updates
+
+    def _pieces(self, user: User, page: Page) -> list[Piece]:
+        tab, names = self._tab, job_views.names_of(self._app.accounts.users())
+        changes, views = self._app.jobs.changed(), self.views()
+        view = self.view(page.run_id)
+        folders = folders_of(self._app.settings)
+        is_busy = any(view.state.status not in ENDED for view in views)
+        pieces: list[Piece] = [
+            (tab.runs, (changes, page.run_id), lambda: data_set_views.runs_html(views, page.run_id, names, user)),
+            (
+                tab.sets,
+                (tuple(map(_key, folders)), page.folder),
+                lambda: data_set_views.sets_html(folders, page.folder),
+            ),
+            (tab.timer, is_busy, lambda: gr.Timer(TICK_S if is_busy else IDLE_TICK_S, active=True)),
+            *self._of_folder(page, user),
+        ]
+        if view is None:
+            return [*pieces, (tab.head, None, str), (tab.log, None, str)]
+        return [*pieces, *self._of_run(view, job_views.owner_name(view.job.owner, names, user))]
+
+    def _of_run(self, view: JobView, owner: str) -> list[Piece]:
+        state, run_dir = view.state, self._app.jobs.run_dir(view.job.id)
+        progress = self._reader.read(run_dir, state)
+        log = run_dir.log_tail()
+        doing = _last_line(log) if state.status in ("starting", "running") and not state.stage else ""
+        out = self._out(view)
+        return [
+            (self._tab.head, (view.job.id, state, view.place, progress.rows, doing, out),
+             lambda: data_set_views.head_html(view, owner, progress.left_s(state), doing, out)),
+            (self._tab.log, (view.job.id, log), lambda: data_set_views.log_html(log)),
+        ]  # fmt: skip
+
+    def _of_folder(self, page: Page, user: User) -> list[Piece]:
+        try:
+            folder = folder_named(self._app.settings, page.folder)
+        except NotFound:
+            return [(self._tab.shown, None, str)]
+        may_train = "train" in user.rights
+        return [(self._tab.shown, _key(folder), lambda: data_set_views.shown_html(folder, may_train=may_train))]
+
+    def _out(self, view: JobView) -> str:
+        """The name of the data set that a job has written, "" while it has not."""
+        out = out_of(view.job.argv)
+        if view.state.status != "done" or out is None:
+            return ""
+        try:
+            return folder_named(self._app.settings, Path(out).name).name
+        except NotFound:
+            return ""
+
+
+def _key(folder: Folder) -> Hashable:
+    return (folder.name, folder.when, folder.n_review, len(folder.files), folder.has_page)
+
+
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1][:DOING_CHARS] if lines else STARTING
