@@ -263,7 +263,7 @@
     const act = meant(event);
     if (!act) return;
     event.preventDefault();
-    act();
+    if (!saving || retries) act(); // what is pressed too early is not for the row that is on its way out
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("#review-tab [data-do]");

@@ -34,10 +34,11 @@ from medchat.ui.data_child import Children, Said
 from medchat.ui.data_fields import arguments, checked, from_arguments
 from medchat.ui.data_folders import folder_named, folders_of
 from medchat.ui.data_forms import COMMANDS, form_of
-from medchat.ui.data_handlers import REVIEW_DRAFT, Handlers, Updates
+from medchat.ui.data_handlers import Handlers, Updates
 from medchat.ui.data_layout import DataTab, lay_out
 from medchat.ui.data_preview import arguments_of, preview_html
 from medchat.ui.data_sources import path_for
+from medchat.ui.review_handlers import REVIEW_DRAFT
 from medchat.ui.train_layout import lay_out as lay_out_train
 from train import preview
 from train.__main__ import main as train_main

@@ -1,4 +1,4 @@
-"""Command line of training: `python -m train demo | prepare | feedback | rewards | run | export`."""
+"""Command line of training data and training: `python -m train prepare | augment | distill | feedback | run ...`."""
 
 import argparse
 import sys
@@ -8,9 +8,9 @@ from medchat.errors import MedChatError
 from medchat.settings import ASSETS, Settings
 from train import (
     augment_command,
-    data_command,
     distill_command,
     export_command,
+    feedback_command,
     prepare_command,
     quality_command,
     review_command,
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     prepare_command.add_parser(commands)
     augment_command.add_parser(commands)
     distill_command.add_parser(commands)
-    data_command.add_feedback_parser(commands)
+    feedback_command.add_parser(commands)
     quality_command.add_parser(commands)
     review_command.add_parser(commands)
     rewards_command.add_parser(commands)

@@ -21,8 +21,8 @@ from medchat.run_state import stage_words
 from medchat.rundir import RunDir, RunWriter
 from medchat.settings import Settings
 from train.artifacts import finish_run
-from train.data_command import preview_lines
 from train.feedback import preview_of
+from train.feedback_command import preview_lines
 from train.outlook import require_room
 from train.plan import Base, Data, find_data, held_out_examples, resolve_base, split_examples
 from train.recipe_schema import Recipe, Stage

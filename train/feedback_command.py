@@ -1,4 +1,4 @@
-"""Command line of `python -m train feedback`: what raters said as training data."""
+"""Command line of `python -m train feedback`: what raters said, as training data."""
 
 import argparse
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TEXT_CHARS = 300  # of an answer in the preview
 
 
-def add_feedback_parser(commands: Any) -> None:
+def add_parser(commands: Any) -> None:
     """Adds the command `feedback`."""
     parser = commands.add_parser(
         "feedback",
