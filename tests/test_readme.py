@@ -55,7 +55,7 @@ def test_the_environment_variables_are_those_that_are_read(monkeypatch: pytest.M
         "MEDCHAT_THREADS": "3", "MEDCHAT_SLOTS": "4", "MEDCHAT_N_CTX": "512",
         "MEDCHAT_MODELS_DIR": str(tmp_path / "m"), "MEDCHAT_PRECISION": "nf4",
         "MEDCHAT_ALLOWED_USERS": "asha:rater", "MEDCHAT_TRUSTED_PROXY": "1",
-        "MEDCHAT_STOP_GRACE_S": "5", "MEDCHAT_TRAINING": "off",
+        "MEDCHAT_STOP_GRACE_S": "5", "MEDCHAT_TRAINING": "off", "MEDCHAT_SOURCE_DIRS": str(tmp_path / "s"),
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -70,4 +70,5 @@ def test_the_environment_variables_are_those_that_are_read(monkeypatch: pytest.M
         allowed_hosts=("a.example", "b.example"), threads=3, slots=4, n_ctx=512,
         models_dir=(tmp_path / "m").resolve(), precision="nf4",
         allowed_users=(("asha", "rater"),), trusted_proxy=1, stop_grace_s=5, training=False,
+        source_dirs=((tmp_path / "s").resolve(),),
     )  # fmt: skip
