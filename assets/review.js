@@ -219,7 +219,6 @@
     if (reviewer() !== undefined && waiting() && waiting().reviewer !== reviewer()) heard();
   }
 
-  const opened = () => JSON.stringify({ do: "enter", ...place() });
   const finish = (verb) => ({ dataset }) => send("run", { do: verb, folder: dataset.folder });
 
   const DO = {
@@ -282,7 +281,7 @@
     askFollowing();
     return changed();
   });
-  document.addEventListener("medchat:review", () => send("act", JSON.parse(opened())));
+  document.addEventListener("medchat:review", () => send("act", { do: "enter", ...place() }));
 
   // Time on task: while the page is seen and somebody does something on it.
   ["pointermove", "pointerdown", "wheel", "touchmove"].forEach((name) => document.addEventListener(name, () => { activeAt = performance.now(); }, { passive: true }));
@@ -312,5 +311,5 @@
     if (within("#review-done")) one("#review-done-title")?.focus();
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true, attributeFilter: ["data-row", "data-base", "data-filled", "data-kept", "data-refused", "data-reviewer"] });
 
-  window.medchat.review = { opened, action: (event) => outbox[event].shift() ?? "" };
+  window.medchat.review = { action: (event) => outbox[event].shift() ?? "" };
 })();

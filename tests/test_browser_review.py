@@ -58,7 +58,7 @@ def watched(chromium: Browser) -> Iterator[Watched]:
 def checked(site: Site, name: str, *rows: Example, reviewers: int = 1) -> Path:
     """A data set that was checked; all its rows are in the sample."""
     place = site.settings.data_dir / "prepared"
-    raw = site.settings.data_dir / "raw" / name
+    raw = site.settings.data_dir.with_name("raw") / name
     with RowsWriter(raw) as files:
         for row in rows:
             files.write(row)
@@ -76,9 +76,9 @@ def open_desk(page: Page, name: str) -> Page:
     """The desk with this sample, opened by keyboard."""
     page.get_by_role("tab", name="Data").click()
     expect(page.locator("#data-parts nav")).to_be_attached()
-    expect(page.locator("#review-title")).to_be_attached()
     if page.locator("#data-part-review").count():
         page.locator("#data-part-review").press("Enter")
+    expect(page.locator("#review-title")).to_be_visible()
     if page.locator("#review-list-button").first.is_visible():
         page.locator("#review-list-button").first.press("Enter")
     page.locator(f"[data-do=review-open][data-folder='{name}']").press("Enter")
@@ -188,7 +188,8 @@ def test_two_reviewers_by_keyboard_settle_a_sample_which_is_applied_and_trained_
     eve.locator("#review-apply").press("Enter")
     expect(eve.locator("#review-done-title")).to_contain_text("mix-reviewed-2", timeout=COMMAND_MS)
     eve.locator("#review-train").press("Enter")
-    expect(eve.locator("#train-form")).to_contain_text("mix-reviewed-2")
+    chosen = eve.get_by_role("combobox", name="Data", exact=True).locator("option:checked")
+    expect(chosen).to_have_text("Folder: prepared/mix-reviewed-2")
     with closing(Store(site.settings.db_url)) as store:
         history = store.review_history(ReviewSet(folder).items[0].content_sha)
     assert [(one.decision, one.checked_against) for one in history] == [("fix", "Label 7"), ("drop", ""), ("fix", "")]

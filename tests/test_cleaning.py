@@ -183,3 +183,4 @@ def test_options_and_context_are_made_clean_too() -> None:
 
     assert found.options == {"A": "rest", "B": "ice"}
     assert found.context == "Patient: Hi.\nDoctor: Yes?"
+    assert clean(replace(ROW, context=" <p> </p>"), LIMITS).example.context == ""

@@ -93,8 +93,8 @@ class FakeAccounts:
 @lru_cache(maxsize=1)
 def parts() -> DataTab:
     """The components, which hold nothing of an app: to make them takes longer than most tests."""
-    with gr.Blocks(), gr.Tab("Data") as item:
-        return lay_out(cast(App, SimpleNamespace(settings=Settings())), item)
+    with gr.Blocks():
+        return lay_out(cast(App, SimpleNamespace(settings=Settings())))
 
 
 class Tab:

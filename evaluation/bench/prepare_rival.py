@@ -67,13 +67,14 @@ def sketch(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 def kept_rows(rows: Dataset) -> list[int]:
     """Numbers of the rows that repeat no earlier one."""
+    plain = MinHash(num_perm=BANDS * BAND_ROWS, scheme="affine32")
     index = MinHashLSH(num_perm=BANDS * BAND_ROWS, params=(BANDS, BAND_ROWS))
     kept: list[int] = []
     words: dict[int, set[str]] = {}
     number = 0
     for batch in rows.with_format("numpy", columns=["hashes", "question"]).iter(1000):
         for values, question in zip(batch["hashes"], batch["question"], strict=True):
-            minhash = MinHash(num_perm=BANDS * BAND_ROWS, hashvalues=values, scheme="affine32")
+            minhash = MinHash(hashvalues=values, permutations=plain.permutations, scheme="affine32")
             its = set(_WORD.findall(str(question).casefold()))
             if not any(len(its & words[other]) >= NEAR * len(its | words[other]) for other in index.query(minhash)):
                 index.insert(number, minhash, check_duplication=False)

@@ -1,6 +1,6 @@
 """The Data tab: sources to data sets, what can be made of those, and the review of samples by people.
 
-The review desk is built by review.build(app, item) in its own column. It learns which data set is asked for from the
+The review desk is built by review.build(app) in its own column. It learns which data set is asked for from the
 draft REVIEW_DRAFT of its reader ({"folder": name}) and is told by the page's event "medchat:review" when to look.
 """
 
@@ -20,7 +20,7 @@ WITH_PAGE = "() => [window.medchat.pageKey]"
 
 def build(app: App, item: gr.Tab) -> DataTab:
     """The tab inside `item`, laid out and wired."""
-    tab = lay_out(app, item)
+    tab = lay_out(app)
     do = Handlers(app, tab)
     many: dict[str, Any] = {"trigger_mode": "multiple", **QUIET}
     sent = [tab.sent, tab.page_key]

@@ -45,7 +45,7 @@ class DataTab(NamedTuple):
     page_key: gr.Textbox
 
 
-def lay_out(app: App, item: gr.Tab) -> DataTab:
+def lay_out(app: App) -> DataTab:
     """The components, laid out in the present block; the review desk is wired already."""
     with gr.Column(elem_id="data-page"):
         parts = static_html("", "data-parts")
@@ -63,7 +63,7 @@ def lay_out(app: App, item: gr.Tab) -> DataTab:
                 for name in ("runs", "run-head", "log", "list", "shown", "refine", "refine-check", "estimate", "rows")
             )
         with gr.Column(elem_id="data-review"):
-            review.build(app, item)
+            review.build(app)
     act, look, upload, ask, train = (
         gr.Button(visible="hidden", elem_id=f"data-send-{name}") for name in ("act", "look", "upload", "ask", "train")
     )

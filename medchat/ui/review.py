@@ -11,14 +11,13 @@ from medchat.ui.review_handlers import Handlers, ReviewTab
 WITH_PAGE = "window.medchat.pageKey"
 
 
-def build(app: App, item: gr.Tab) -> None:
-    """The desk, laid out in the present block and wired; review.js also looks when the Data tab shows it."""
-    tab = _lay_out()
+def build(app: App) -> None:
+    """The desk, laid out in the present block and wired; review.js fills it when the Data tab shows it."""
+    tab = lay_out()
     do = Handlers(app, tab)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
     several = {**quiet, "trigger_mode": "multiple"}
     sent = [tab.sent, tab.page_key]
-    item.select(do.act, sent, tab.shown, js=f"() => [window.medchat.review.opened(), {WITH_PAGE}]", **quiet)
     tab.act.click(do.act, sent, tab.shown, js=_action("act"), **several)
     tab.keep.click(do.keep, tab.sent, tab.kept, js="() => [window.medchat.review.action('keep')]", **several)
     tab.run.click(do.run, sent, tab.done, js=_action("run"), **several)
@@ -28,7 +27,8 @@ def _action(event: str) -> str:
     return f"() => [window.medchat.review.action('{event}'), {WITH_PAGE}]"
 
 
-def _lay_out() -> ReviewTab:
+def lay_out() -> ReviewTab:
+    """The components, laid out in the present block."""
     with gr.Column(elem_id="review-tab"):
         listed, head, page, finish, done, kept = (
             static_html("", f"review-{name}") for name in ("list", "head", "page", "finish", "done", "kept")

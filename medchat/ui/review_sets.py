@@ -103,7 +103,7 @@ def finish_html(opened: Opened, now: Progress) -> str:
     open_rows = now.total - now.decided
     told = f"{now.decided:,} of {counted(now.total, 'row')} decided: {made}."
     if open_rows:
-        told += f" Of the {open_rows:,} others those that are flagged are left out, and those drawn at random stay."
+        told += " Of the rows not decided yet those with a flag are left out, and those drawn at random stay."
     return (
         f'<details class="mc-fold mc-review-finish" data-key="review-finish"{"" if open_rows else " open"}>'
         '<summary id="review-finish-summary">For who prepares the data: apply the decisions</summary>'
