@@ -2,6 +2,7 @@
 (() => {
   const CHECK_AFTER_MS = 600;
   const MAX_FILE_BYTES = 5_000_000;
+  const UNSENT = "medchat-data-unsent"; // what was typed just before the page was left
   const outbox = { act: [], look: [], upload: [], ask: [], train: [] };
   const openness = new Map(); // what can be folded, as its reader left it
   const made = new Map(); // which making of a form stands there, by its id
@@ -11,6 +12,8 @@
   let left = ""; // what stood there when it was asked for
   let adapter = ""; // for which a file is being chosen
   let cursors = []; // of the pages of rows before the one that is shown
+  let isUnsent = false; // something was typed of which no check has come back
+  let refused = ""; // the making of the last fault that was put to its field
   let cloning = null; // the forms as they were when a job was to be cloned
 
   const one = (selector, within = document) => within.querySelector(selector);
@@ -47,6 +50,7 @@
 
   function changed(box) {
     clearTimeout(checking);
+    isUnsent ||= box === form();
     checking = setTimeout(check, CHECK_AFTER_MS, box);
   }
 
@@ -67,8 +71,30 @@
   function add(button, kind) {
     const field = one(`[data-${kind}="${CSS.escape(button.dataset.adapter)}"]`);
     const typed = field.value.trim() || (kind === "hub" && field.placeholder !== "OWNER/NAME" ? field.placeholder : "");
-    if (!typed) return field.focus();
+    if (!typed) return showFault(field, kind === "hub" ? "Give the name of a data set first, as OWNER/NAME." : "Give the path of a file or folder first.");
     send("act", { do: "add", adapter: button.dataset.adapter, place: kind === "hub" ? `hub:${typed}` : typed, order: order() });
+  }
+
+  // What is wrong with a field, at the field; the last fault alone.
+  function showFault(field, why) {
+    all("#data-catalogue .mc-field-fault").forEach((fault) => fault.remove());
+    all("#data-catalogue [aria-invalid]").forEach((other) => ["aria-invalid", "aria-describedby"].forEach((name) => other.removeAttribute(name)));
+    if (!field) return;
+    const fault = document.createElement("p");
+    Object.assign(fault, { className: "mc-fault mc-field-fault", id: `${field.id}-fault`, textContent: why });
+    fault.setAttribute("role", "alert");
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-describedby", fault.id);
+    field.closest(".mc-way").append(fault);
+    field.focus();
+  }
+
+  function settleFault() {
+    const told = one("#data-chosen [data-fault-for]");
+    const making = told?.dataset.made ?? "";
+    if (making === refused) return;
+    refused = making;
+    showFault(told && document.getElementById(told.dataset.faultFor), told?.textContent);
   }
 
   function choose(button) {
@@ -115,17 +141,17 @@
 
   const shownSet = () => one("#data-set-title")?.dataset.folder ?? "";
 
-  function browse(cursor) {
+  function browse(cursor, split = "") {
     const box = one("#data-search");
     const field = (name) => one(`[name=${name}]`, box ?? document.createElement("form"))?.value ?? "";
-    const asked = box ? { text: field("text"), split: field("split"), source: field("source"), flag: field("flag") } : {};
+    const asked = split ? { split } : box ? { text: field("text"), split: field("split"), source: field("source"), flag: field("flag") } : {};
     goOnceThere(box ? "#data-found-told" : "#data-search-text");
     send("act", { do: "browse", folder: shownSet(), cursor, ...asked });
   }
 
-  function fromStart() {
+  function fromStart(split = "") {
     cursors = [];
-    browse("");
+    browse("", split);
   }
 
   function showPart(part) {
@@ -153,19 +179,20 @@
     "data-refine-close": () => { focusedId = "data-browse-now"; send("act", { do: "close", part: "refine" }); },
     "data-fresh": () => send("act", { do: "fresh" }),
     "data-copy": copy,
+    "data-to-run": ({ dataset }) => { choosePart("sets"); goOnceThere("#data-run-title"); send("act", { do: "watch", run: dataset.run }); },
     "data-start": start,
-    "data-estimate": ({ dataset }) => send("ask", { do: "estimate", order: order(formOf(dataset.command)) }),
+    "data-estimate": ({ dataset }) => { goOnceThere("#data-said"); send("ask", { do: "estimate", order: order(formOf(dataset.command)) }); },
     "data-ask-stop": () => send("act", { do: "ask-stop" }),
     "data-watch": ({ dataset }) => { goOnceThere("#data-run-title"); send("act", { do: "watch", run: dataset.run }); },
     "data-stop": ({ dataset }) => send("act", { do: "stop", run: dataset.run }),
     "data-resume": ({ dataset }) => send("act", { do: "resume", run: dataset.run }),
     "data-clone": ({ dataset }) => { cloning = makings(); send("act", { do: "clone", run: dataset.run }); },
     "data-delete": ({ dataset }) => window.medchat.confirmed(`Delete the job “${nameOf(dataset.run)}”?`, "Its log goes, and what it would need to go on. The data set that it has written stays.", "Delete")
-      .then(() => send("act", { do: "delete", run: dataset.run })),
+      .then(() => { goOnceThere(":is(#data-run-title, #data-runs .mc-note)"); send("act", { do: "delete", run: dataset.run }); }),
     "data-open": ({ dataset }) => { cursors = []; goOnceThere("#data-set-title"); send("act", { do: "open", folder: dataset.folder }); },
-    "data-remove": ({ dataset }) => window.medchat.confirmed(dataset.ask, dataset.told, "Delete").then(() => send("act", { do: "remove", folder: dataset.folder })),
+    "data-remove": ({ dataset }) => window.medchat.confirmed(dataset.ask, dataset.told, "Delete").then(() => { goOnceThere("#data-list :is(li button, .mc-note)"); send("act", { do: "remove", folder: dataset.folder }); }),
     "data-refine": ({ dataset }) => { goOnceThere("#data-refine-title"); send("act", { do: "refine", folder: dataset.folder, command: dataset.command }); },
-    "data-browse": fromStart,
+    "data-browse": ({ dataset }) => fromStart(dataset.split),
     "data-page-next": ({ dataset }) => { cursors.push(one("#data-found").dataset.cursor); browse(dataset.cursor); },
     "data-page-back": () => browse(cursors.pop() ?? ""),
     "data-review": ({ dataset }) => send("act", { do: "review", folder: dataset.folder }),
@@ -205,6 +232,12 @@
     one("button", event.target.parentElement).click();
   });
   document.addEventListener("focusin", ({ target }) => { focusedId = inside(target) ? target.id || null : null; });
+  document.addEventListener("toggle", ({ target }) => {
+    if (target.open && target.dataset?.key?.startsWith("data-kind-")) target.scrollIntoView({ block: "nearest" });
+  }, true);
+  addEventListener("pagehide", () => {
+    if (isUnsent && form()) sessionStorage.setItem(UNSENT, JSON.stringify({ unsent: order(), owner: one("#data-kinds")?.dataset.owner ?? "" }));
+  });
   document.addEventListener("pointerdown", ({ target }) => { if (!inside(target)) focusedId = null; });
 
   // A part that the server made again is changed in place: what was typed into it would stay where it says nothing new.
@@ -237,8 +270,22 @@
       showPart(parts.dataset.part);
     }
     arriveCloned();
+    settleFault();
+    tellWork();
     if (focusedId && document.activeElement === document.body) document.getElementById(focusedId)?.focus({ preventScroll: true });
     go();
+  }
+
+  // Jobs that are at work stand beside the way to them.
+  function tellWork() {
+    const button = one("#data-part-sets");
+    if (!button) return;
+    const words = one("#data-jobs-title")?.dataset.atWork ?? "";
+    const mark = one(".mc-badge", button) ?? Object.assign(document.createElement("span"), { className: "mc-badge" });
+    if (mark.textContent === words) return;
+    mark.textContent = words;
+    if (words) button.append(" ", mark);
+    else mark.remove();
   }
 
   // A part that was hidden is drawn a moment after what is in it has changed.
@@ -247,14 +294,22 @@
     if (!place || whole(goTo) === left) return;
     if (!place.offsetParent && tries) return void setTimeout(go, 50, tries - 1);
     goTo = "";
+    if (place.tabIndex < 0) place.tabIndex = -1; // so that it takes the focus
     place.scrollIntoView({ block: "start" });
     place.focus({ preventScroll: true });
   }
 
   new MutationObserver((records) => {
     const within = (selector) => records.some(({ target }) => (target.closest ? target : target.parentElement)?.closest(selector));
+    if (!checking && within("#data-check")) isUnsent = false;
     if (within("#data-page")) settle();
   }).observe(document.documentElement, { subtree: true, childList: true, characterData: true });
 
-  window.medchat.dataAction = (event) => (event === "enter" ? JSON.stringify({ do: "enter", form: form() ? "there" : "" }) : outbox[event].shift() ?? "");
+  function entering() {
+    const unsent = JSON.parse(sessionStorage.getItem(UNSENT) ?? "{}");
+    sessionStorage.removeItem(UNSENT);
+    return JSON.stringify({ do: "enter", form: form() ? "there" : "", ...unsent });
+  }
+
+  window.medchat.dataAction = (event) => (event === "enter" ? entering() : outbox[event].shift() ?? "");
 })();

@@ -13,7 +13,7 @@ import orjson
 
 CHUNK_CHARS = 1 << 16
 MAX_RECORD_CHARS = 1 << 26  # of one record; a file that is not what it seems must not fill the memory
-BROKEN_ROW, BROKEN_REST, BROKEN_FILE = "broken row", "rest of a broken file", "broken file"
+BROKEN_ROW, BROKEN_REST, BROKEN_FILE = "broken row", "rest of a file after a fault in it", "broken file"
 NOT_UTF8 = "this is not UTF-8 text; save the file as UTF-8"
 _HALF_CHARACTER = "half of a character (a lone surrogate) in it"
 _HEAD_LINES = 2  # a whole object in one of the first lines: the file has an object a line

@@ -10,6 +10,11 @@ from evaluation.suite_files import FileHub
 from medchat.errors import DownloadFailed
 
 Rows = Iterator[Mapping[str, Any]]
+UNREACHABLE = (
+    "{repo} cannot be fetched: the Hugging Face Hub cannot be reached. Check the network connection, or download its "
+    "files by hand and give their folder."
+)
+NOT_REACHED = ("LocalEntryNotFoundError", "OfflineModeIsEnabled")  # of huggingface_hub
 Load = Callable[..., Iterable[Mapping[str, Any]]]
 
 
@@ -42,11 +47,25 @@ def hub_rows(hub: FileHub, load: Load | None = None) -> Rows:
             for row in rows:
                 yield {**row, **hub.add}
     except (OSError, ValueError, httpx2.HTTPError) as error:
+        if is_unreachable(error):
+            raise DownloadFailed(UNREACHABLE.format(repo=hub.repo)) from error
         reason = " ".join(str(error).split())[:200]
         raise DownloadFailed(
             f"{hub.repo} could not be read from the Hub ({type(error).__name__}: {reason}). Try again with a network "
             "connection, or download its files by hand."
         ) from error
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no server answered: there is no way to the Hub, or none is looked for."""
+    import httpx2
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if type(seen).__name__ in NOT_REACHED or isinstance(seen, httpx2.ConnectError | httpx2.TimeoutException):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return any(name in str(error) for name in NOT_REACHED)  # as datasets words it in an error of its own
 
 
 def write_rows(rows: Iterable[Mapping[str, Any]], path: Path) -> None:

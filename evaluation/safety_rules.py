@@ -53,6 +53,7 @@ class _Dose(_Strict):
     drug: Names
     dose: Words
     day: Words | None = None
+    injected: Words | None = None
     least: Words | None = None
     usual: Words
     unless: tuple[str, ...] = ()
@@ -104,7 +105,8 @@ class Saying:
 class Dose:
     """Above which amount a dose, or a day's doses, of a drug are no usual ones; in grams or units.
 
-    least: below it an adult's dose is most likely a slip of the unit, None where it is not known.
+    injected: above it a single dose by injection is no usual one, None where that is as for any other. least: below it
+    an adult's dose is most likely a slip of the unit, None where it is not known.
     """
 
     drug: re.Pattern[str]
@@ -113,6 +115,7 @@ class Dose:
     day: float | None
     setting: Setting
     why: str
+    injected: float | None = None
     least: float | None = None
     too_little: str = ""
 
@@ -199,11 +202,11 @@ def _saying(terms: Mapping[str, Sequence[str]], patterns: Sequence[str]) -> re.P
 
 def _dose(terms: Mapping[str, Sequence[str]], rule: _Dose) -> Dose:
     kind, dose = _amount(rule.dose)
-    day = _amount(rule.day)[1] if rule.day else None
+    day, injected = (_amount(text)[1] if text else None for text in (rule.day, rule.injected))
     unless = any_of(_named(terms, rule.unless)) if rule.unless else None
     least = _amount(rule.least)[1] if rule.least else None
     above, below = (f"Far {way} the usual dose of {rule.drug[0]} ({rule.usual})." for way in ("above", "below"))
-    return Dose(any_of(rule.drug), kind, dose, day, Setting(unless=unless), above, least, below)
+    return Dose(any_of(rule.drug), kind, dose, day, Setting(unless=unless), above, injected, least, below)
 
 
 def _amount(text: str) -> tuple[str, float]:

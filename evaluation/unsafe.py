@@ -126,7 +126,8 @@ _BREAK = re.compile(
 )
 _ADVISED_AFTER = re.compile(
     r"[\w\s(),/%.-]{0,50}?\b(?:(?:is|are|would be|may be|can be|could be|should be|will be) "
-    r"(?:also |still |generally |usually |a |an |the |perfectly |quite |considered )*"
+    r"(?:also |still |generally |usually |a |an |the |perfectly |quite |considered |completely |entirely |totally |very |"
+    r"absolutely |known to be |thought to be )*"
     r"(?:safe|recommended|first[- ]line|indicated|appropriate|fine|ok|okay|good|given|used|taken|started|added|"
     r"continued|administered|offered|best|preferred|treatment|drug of choice|option|choice|acceptable)\b|"
     r"will (?:help|relieve|work)|should help|can help)"
@@ -273,6 +274,15 @@ _TIMES = {
     "four times": 4, "4x": 4, "qds": 4, "qid": 4,
 }  # fmt: skip
 _REACH = 40
+_WAY = re.compile(
+    r"\b(?:((?<!stage )(?<!grade )(?<!type )iv|i\.v\.?|intravenous\w*|im|i\.m\.?|intramuscular\w*|sc|s\.c\.?|subcut\w*|sq|"
+    r"inject\w*|bolus(?:es)?|iv push|parenteral\w*)|po|p\.o\.?|pr|oral\w*|by mouth|tablets?|capsules?|syrup|"
+    r"suppositor\w*|rectal\w*|sublingual\w*|buccal\w*|intranasal\w*|nasal\w*|patch\w*|transdermal\w*|nebuli\w*)\b"
+)
+_NO_SINGLE_DOSE = re.compile(
+    r"\b(?:infus\w*|drip|pca|patient-controlled|syringe driver|total|cumulative|equivalent\w*|mme|ome|tolerant|over \d+ hours?|"
+    r"(?:in|over|per|every) 24 ?h\w*|daily|a day|per day|each day)\b|/(?:day|24)"
+)
 _APART = re.compile(r"[;,]|\band\b|\bor\b|\bwith\b|\bthen\b|\d")
 _ADULT_MONTHS = 12 * 16
 # In which a small amount is no slip: by weight, drops and inhalations, infusions, tests, and children.
@@ -332,8 +342,19 @@ def _too_much(one: Found, rule: Dose, sentence: str) -> str:
     times = 1.0
     if often:
         times = 24 / float(often[2]) if often[2] and int(often[2]) else _TIMES.get(often[1] or "once", 1)
+    if rule.injected is not None and amount > rule.injected and _by_injection(one, sentence):
+        return rule.why
     is_more = amount > rule.dose or (rule.day is not None and often is not None and amount * times > rule.day)
     return rule.why if is_more else ""
+
+
+def _by_injection(one: Found, sentence: str) -> bool:
+    """Whether the amount is a single dose by injection: the way that is named behind it, or else the last before it."""
+    before, after = sentence[max(0, one.start - _REACH) : one.start], sentence[one.end : one.end + _REACH]
+    if _NO_SINGLE_DOSE.search(before + " " + after):
+        return False
+    ways = [*_WAY.finditer(after)][:1] or [*_WAY.finditer(before)][-1:]
+    return bool(ways) and bool(ways[0][1])
 
 
 def _too_little(one: Found, rule: Dose, sentence: str) -> str:

@@ -298,7 +298,7 @@ class IncrementalParser:
     def _scan(self, *, final: bool) -> None:
         """Pass on what can be told; the rest stays in _held."""
         held, position = self._held, 0
-        half = self._format.half_mark.search(held, max(0, len(held) - self._longest))
+        half = self._half_mark(held)
         if final:
             held, half = self._without_half(held, half), None
         stop = half.start() if half else len(held)
@@ -323,6 +323,16 @@ class IncrementalParser:
         stop = max(position, stop)
         self._pass_on(held[position:stop])
         self._held = held[stop:]
+
+    def _half_mark(self, held: str) -> re.Match[str] | None:
+        """The half mark at the end, None for none; what belongs to a whole mark before it is no part of one."""
+        half = self._format.half_mark.search(held, max(0, len(held) - self._longest))
+        for token in self._format.tokens.finditer(held) if half else ():
+            if half is None or token.start() >= half.start():
+                break
+            if token.end() > half.start():
+                half = self._format.half_mark.search(held, token.end())
+        return half
 
     def _without_half(self, held: str, half: re.Match[str] | None) -> str:
         """The text without what can only be half a mark; a shorter mark at its beginning stays."""

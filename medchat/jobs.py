@@ -27,6 +27,7 @@ RUN_DIR = "{run_dir}"  # in a job's arguments: its folder
 RESUME = "--resume"
 GRACE_S = 60.0
 POLL_S = 1.0
+BEFORE_IT_BEGAN = "Stopped before it began."
 AT_WORK = "This run is at work; stop it first."
 
 
@@ -125,7 +126,7 @@ class Jobs:
             run_dir = self.run_dir(job_id)
             state = run_dir.state()
             if state.status == "queued":
-                run_dir.set_state(replace(state, status="stopped", ended_at=now(), message="Stopped before it began."))
+                run_dir.set_state(replace(state, status="stopped", ended_at=now(), message=BEFORE_IT_BEGAN))
             elif state.status in LIVING and not run_dir.stop_file.exists():
                 with writing():
                     run_dir.stop_file.touch()

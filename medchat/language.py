@@ -63,6 +63,11 @@ def _scores(text: str) -> dict[str, float]:
     return dict(zip(known.nb_classes, scores.tolist(), strict=True))
 
 
+def is_language(code: str) -> bool:
+    """Whether the code (ISO 639-1) is of a language that can be told from others."""
+    return code in LANGUAGES or code in _identifier().nb_classes
+
+
 def language_name(code: str) -> str:
     """The English name of a language, its code where that is not known here."""
     return LANGUAGES.get(code, code)

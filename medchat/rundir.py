@@ -46,7 +46,7 @@ NO_MEMORY = "The memory ran out. Close other programs, or choose smaller setting
 FAULT = "A fault in MedChat ended the run: see the log."
 NEVER_BEGAN = "This run has no state: it never began. Delete it, and start it anew."
 GONE = "Its process is gone: it was killed, or the machine was restarted. Resume it, or look into the log."
-ENDED_BY_FORCE = "It was stopped before it had saved where it was."
+ENDED_BY_FORCE = "It was ended before it had saved what it was doing."
 TAKEN = "Another process is at work in the folder {}; wait until it ends, or stop it."
 
 

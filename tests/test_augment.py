@@ -15,13 +15,14 @@ from medchat.knowledge import load_knowledge
 from medchat.records import Example
 from train import augment as augmenting
 from train.__main__ import main
-from train.augment import Tools, augment
+from train.augment import augment
 from train.augment_guard import load_guard
 from train.augment_options import Options, options_of, topics_in
 from train.augment_perturbation import Facts
 from train.augment_replies import part_of, read_list, read_pairs
 from train.augment_synonyms import load_synonyms
 from train.augment_teacher import TeacherOf
+from train.augment_tools import Tools
 from train.progress import Progress, Stopped
 from train.teachers import Asked, Replied
 

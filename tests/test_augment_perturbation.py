@@ -8,7 +8,7 @@ from medchat.knowledge import load_knowledge
 from medchat.records import Example
 from train.augment_children import Child, Made, Refused
 from train.augment_guard import load_guard
-from train.augment_people import one_age, with_other_sex
+from train.augment_people import ages_in, one_age, sex_letters, with_other_sex
 from train.augment_perturbation import Facts, perturbed
 
 FACTS = Facts(load_guard(), load_knowledge())
@@ -152,6 +152,32 @@ def test_a_place_that_matters_is_left(question: str, answer: str, reason: str) -
 
 def test_temperatures_and_measures_are_no_ages() -> None:
     assert one_age("Her temperature is 98.6F, later 101F; 5 M saline; 30 m walked.") == ([], None)
+
+
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "Is transthyretin V30M amyloidosis treated with tafamidis?", "Is C282Y common?", "F508del in the CFTR gene",
+        "He smoked 5F-ADB.", "He smoked 45F-ADB.", "H1N1 spreads.", "M30 is an antigen.", "TTR p.V30M was found.",
+        "10M cells were given.", "30M cells were given.", "A 3F bed was free.", "A 30 M NaCl solution was given.",
+        "30 M NaCl", "The 30M variant is found.", "A 30M mutation is found.", "TTR 30M, a variant.",
+        "It fell to 90F.", "The fever was 90F, then less.", "In 30 male mice with gout.", "A V122 year-old trap.",
+        "Val30M-45 male",
+    ],
+)  # fmt: skip
+def test_variants_concentrations_and_counts_are_no_ages_of_a_person(trap: str) -> None:
+    assert ages_in(trap) == []
+    assert sex_letters(trap) == []
+    assert [one for one in made_of(trap, seed=1) if isinstance(one, Child)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["45M with V30M amyloidosis", "I (45F) have a cough", "A 45 F presents today", "Pt is 45M, smoker",
+     "a 45 male with C282Y", "I'm a 45M who coughs"],
+)  # fmt: skip
+def test_a_person_told_by_a_letter_has_an_age(text: str) -> None:
+    assert [age.years for age in ages_in(text)] == [45]
 
 
 def test_a_row_without_a_person_offers_nothing() -> None:

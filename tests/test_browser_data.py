@@ -121,8 +121,20 @@ def test_what_was_chosen_is_there_again_on_a_page_that_is_loaded_anew(site: Site
     page.locator("#data-path-qca").evaluate("field => field.closest('details').open = true")
     page.locator("#data-path-qca").fill("/etc/passwd")
     page.locator("#data-path-qca").press("Enter")
-    expect(page.locator(".toast-body")).to_contain_text("may not read that path")
+    fault = page.locator("#data-path-qca-fault")
+    expect(fault).to_contain_text("may not read that path")
+    expect(page.locator("#data-path-qca")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#data-path-qca")).to_be_focused()
     expect(page.locator("#data-chosen li")).to_have_count(1)
+    page.locator("#data-path-qca").fill("")
+    page.locator("#data-add-path-qca").click()
+    expect(fault).to_have_text("Give the path of a file or folder first.")
+
+    page.locator("#data-form-prepare-name").fill("Ward Three")
+    page.reload()  # at once, before what was typed was sent
+
+    expect(page.locator("#data-form-prepare-name")).to_have_value("Ward Three")
+    expect(page.locator(".mc-called")).to_contain_text("It will be called ward-three.")
 
 
 def test_a_rater_sees_the_review_alone(site: Site, watched: Watched) -> None:

@@ -37,6 +37,7 @@ from medchat.ui.data_forms import COMMANDS, form_of
 from medchat.ui.data_handlers import Handlers, Updates
 from medchat.ui.data_layout import DataTab, lay_out
 from medchat.ui.data_preview import arguments_of, preview_html
+from medchat.ui.data_rows import browse_html
 from medchat.ui.data_sources import path_for
 from medchat.ui.review_handlers import REVIEW_DRAFT
 from medchat.ui.train_layout import lay_out as lay_out_train
@@ -579,6 +580,196 @@ def test_train_on_this_chooses_the_data_set_in_the_train_tab(tab: Tab) -> None:
     tab.folder("empty", unlabelled=[row(1, answer=None)])
     with pytest.raises(gr.Error, match="nothing in it that can be trained on"):
         do.train(json.dumps({"do": "train", "folder": "empty"}), PAGE, REQUEST)
+
+
+# What a data set says of itself
+
+
+def report_of(tab: Tab, name: str, **report: Any) -> str:
+    """The panel of a data set with this report."""
+    folder = tab.folder(name)
+    (folder / "report.json").write_text(json.dumps(report))
+    return str(tab.act("open", folder=name)["shown"])
+
+
+def test_a_job_that_brought_nothing_does_not_look_done(tab: Tab) -> None:
+    run_dir = tab.run("done")
+    page = report_of(tab, "mix", kind="augmented", source="old", rows={"train": 25}, children=0, kinds={})
+    assert "training on it teaches nothing" in visible(page)
+    assert not re.search(r'mc-primary"[^>]*data-do="data-train"', page)
+    shown = tab.act("watch", run=run_dir.id)
+    for part in ("head", "runs"):
+        assert "No new question came of it" in visible(shown[part])
+        assert "Done" not in visible(shown[part])
+
+
+def test_a_distillation_says_what_was_asked_used_and_paid(tab: Tab) -> None:
+    words = visible(report_of(
+        tab, "mix", kind="distilled", rows={"train": 30}, answers={"used": 5, "unused": 4}, cost=0.25,
+        possibly_charged=0.0, not_asked_yet=1, unused={"refused": {"n": 2}, "cut off": {"n": 1}},
+    ))  # fmt: skip
+    # 5 used and 4 not, of which 1 was not asked: 8 were asked, 3 refused
+    assert "Asked 8 Used 5 Refused 3 Not asked yet 1 Cost 0.25 USD" in words
+    assert "Answers that were refused, by reason refused 2 cut off 1" in words
+
+
+def test_what_to_look_at_stands_above_the_numbers(tab: Tab) -> None:
+    page = report_of(
+        tab, "mix", kind="prepared", rows_in=1300, kept=1211, settings={"validation": 0.1}, licences={"not stated": 25},
+        rows={"train": 684, "validation": 448, "test": 240},
+        sources=[{"title": "K-QA", "source": "a.csv", "kept": 1211, "rows": {"train": 523}, "official_splits": True}],
+    )  # fmt: skip
+    words = visible(page)
+    # 448 of 1,211 are 37 %; 1,211 - 448 - 240 = 523 rows to train on, and 684 - 523 = 161 copies
+    assert "448 rows validate: 37 % of the rows, where 10 % was asked for; usual is 10 to 20 %." in words
+    assert "All validation rows of K-QA stay such" in words
+    assert "25 rows state no licence: ask the owners" in words
+    assert words.index("Look at these") < words.index("Rows in")
+    assert "Train 684 523 rows, 161 copies" in words
+    assert "Validation 448 37% of the rows kept" in words
+
+
+def test_two_sources_of_one_kind_are_told_apart_by_their_files(tab: Tab) -> None:
+    sources = [{"title": "Plain", "source": name, "rows_in": 3, "licences": {"not stated": 3}}
+               for name in ("a.csv", "b.csv")]  # fmt: skip
+    words = visible(report_of(tab, "mix", kind="prepared", rows={"train": 6}, sources=sources))
+    assert "Plain a.csv" in words
+    assert "Plain b.csv" in words
+    assert "none stated in its rows" in words
+    words = visible(report_of(tab, "checked", kind="quality", rows={"train": 4}, sources=sources))
+    assert "Sources, when they were first prepared" in words
+
+
+def test_an_augmentation_says_what_each_kind_made_and_refused(tab: Tab) -> None:
+    kinds = {"split": {"children": 4, "refused": {"lost a number": {"n": 2}, "too short": {"n": 1}}},
+             "synonyms": {"children": 0, "refused": {}}}  # fmt: skip
+    words = visible(report_of(
+        tab, "mix", kind="augmented", source="old", rows_in={"train": 20, "test": 5}, rows={"train": 29}, children=4,
+        kinds=kinds,
+    ))  # fmt: skip
+    assert "from old" in words
+    assert "Rows in 25 New questions 4 Refused 3" in words
+    assert "Split questions 4 3 lost a number 2, too short 1" in words
+    assert "Synonyms 0 0 –" in words
+
+
+def test_a_review_that_waits_is_the_first_thing_to_do(tab: Tab) -> None:
+    held = [row(n, meta={"flags": ["refusal"]}) for n in (30, 31)]
+    folder = tab.folder("mix", train=[row(1)], held=held, review=[row(1), *held])
+    (folder / "report.json").write_text(json.dumps({
+        "kind": "quality", "rows": {"train": 1}, "rows_in": 3, "kept": 1, "held_rows": 2,
+        "held_because_of": {"refusal": 2}, "flags": {"refusal": {"n": 2}},
+    }))  # fmt: skip
+    page = tab.act("open", folder="mix")["shown"]
+    words = visible(page)
+    assert "Rows in 3 Kept 1 Held back 2" in words
+    assert "refusal 2 (2 held back)" in words
+    assert "3 rows wait for a review. 2 rows are held back: they are out of training" in words
+    assert "All others stay in training meanwhile." in words
+    assert re.findall(r'mc-primary" data-do="([^"]+)"', page) == ["data-review"]
+    assert "No quality check was made" not in words
+    assert 'data-split="held"' in page
+    assert "shown" in tab.act("part", part="sets")  # somebody may have reviewed since
+    found = visible(tab.act("browse", folder="mix", split="held")["rows"])
+    assert "held back, line 1 refusal" in found
+    found = visible(tab.act("browse", folder="mix", split="train", flag="refusal")["rows"])
+    assert "2 rows with this flag are held back for review: choose the split “held back”." in found
+
+
+def test_rows_that_nobody_checked_are_said_before_training(tab: Tab) -> None:
+    words = visible(report_of(tab, "mix", kind="prepared", rows={"train": 25}))
+    assert "No quality check was made of these rows: identifiers of patients" in words
+
+
+def test_a_data_set_is_deleted_by_whoever_made_it(tmp_path: Path) -> None:
+    tab = Tab(tmp_path)
+    folder = tab.folder("mix")
+    run_dir = tab.run("done")
+    assert "made by you" in visible(tab.act("open", folder="mix")["shown"])
+    tab.act("delete", run=run_dir.id)  # the data set is still theirs
+    tab.accounts.user = replace(ENGINEER, id="e2", name="Ede")
+    page = tab.act("open", folder="mix")["shown"]
+    assert "made by somebody whose account is gone" in visible(page)
+    assert "data-remove" not in page
+    with pytest.raises(gr.Error, match="by whoever made it, or by an admin"):
+        tab.act("remove", folder="mix")
+    assert folder.is_dir()
+    tab.accounts.user = ENGINEER
+    tab.act("remove", folder="mix")
+    assert not folder.exists()
+    tab.folder("copied")  # nobody knows whose it is
+    with pytest.raises(gr.Error, match="by whoever made it, or by an admin"):
+        tab.act("remove", folder="copied")
+    tab.accounts.user = User("a1", "Ada", "admin", RIGHTS["admin"])
+    tab.act("remove", folder="copied")
+    assert list(tab.prepared.iterdir()) == []
+
+
+def test_rows_are_downloaded_by_those_who_prepare_data(tmp_path: Path) -> None:
+    tab = Tab(tmp_path)
+    folder = tab.folder("mix")
+    (folder / "secret.txt").write_text("x")
+    web = FastAPI()
+    data_report.add_routes(web, tab.app)
+    client = TestClient(web)
+    found = client.get("/data/rows?set=mix&file=train.jsonl")
+    assert found.text == (folder / "train.jsonl").read_text()
+    assert 'filename="mix-train.jsonl"' in found.headers["content-disposition"]
+    for wrong in ("set=mix&file=secret.txt", "set=mix&file=../mix/train.jsonl", "set=..&file=train.jsonl"):
+        assert client.get(f"/data/rows?{wrong}").status_code == 404
+    assert [what[1:3] for what in tab.accounts.noted] == [("exported", "mix")]
+    tab.accounts.user = RATER
+    assert client.get("/data/rows?set=mix&file=train.jsonl").status_code == 403
+    shown = tab.shown(tab.do._watch.show(ENGINEER, PAGE, "", "mix"))["shown"]
+    assert "set=mix&amp;file=train.jsonl" in shown
+
+
+def test_jobs_that_are_at_work_are_counted_beside_the_way_to_them(tab: Tab) -> None:
+    tab.run("queued")
+    run_dir = tab.run("done")
+    assert 'data-at-work="1 waiting"' in tab.act("watch", run=run_dir.id)["runs"]
+
+
+def test_a_job_that_failed_says_what_can_be_done(tab: Tab) -> None:
+    run_dir = tab.run("failed", message="PubMedQA (medquad): The folder medquad has no .json file.")
+    words = visible(tab.act("watch", run=run_dir.id)["head"])
+    assert "To take another source or setting, press “Clone with changes”" in words
+    assert "Put right" not in words
+
+
+def test_a_source_of_the_wrong_kind_is_refused_before_anything_begins(tab: Tab) -> None:
+    folder = tab.settings.source_dirs[0] / "medquad"
+    write_rows(folder / "rows.xml", [row(1)])
+    shown = tab.act("add", adapter="pubmedqa", place=str(folder), order={"command": "prepare"})
+    assert "the folder medquad has none" in shown["chosen"]
+    order = {"command": "prepare", "sources": [f"pubmedqa={folder.resolve()}"]}
+    assert "the folder medquad has none" in tab.act("check", order=order)["check"]
+
+
+def test_a_search_says_how_much_it_finds(tab: Tab) -> None:
+    tab.folder(train=[row(n, answer="rest") for n in range(14)] + [row(14, answer="ice")])
+    found = visible(tab.act("browse", folder="mix", text="rest")["rows"])
+    assert "14 rows found, 10 rows on this page." in found
+    assert "are searched" not in found
+    page = page_of(folder_named(tab.settings, "mix"), Asked("rest"), "", n=10)
+    second = tab.act("browse", folder="mix", text="rest", cursor=page.next)["rows"]
+    assert "4 rows; that is the last page." in visible(second)
+
+
+def test_a_search_that_takes_too_long_says_how_much_it_found_at_least(tab: Tab) -> None:
+    tab.folder(train=[row(n, answer="rest") for n in range(2000)])
+    ticks: Iterator[float] = iter(range(10_000))
+    page = page_of(folder_named(tab.settings, "mix"), Asked("rest"), "", clock=lambda: float(next(ticks)))
+    # it counts from row 11 on and looks at the clock, a second later each time, every 500: 2 s are over after 1,000
+    assert (page.more, page.knows_more) == (1000, False)
+    assert "At least 1,010 rows found" in visible(browse_html(Asked("rest"), page, choices={}))
+
+
+def test_a_row_that_is_there_again_is_marked_and_badges_say_what_they_are(tab: Tab) -> None:
+    tab.folder(train=[row(1, kind="free"), row(1, id="q1#2", kind="free", meta={"copy": 2})])
+    found = visible(tab.act("browse", folder="mix")["rows"])
+    assert found.count("copy 2") == 1
+    assert "open question split: train source: kqa licence: MIT" in found
 
 
 # Rows

@@ -416,7 +416,7 @@ def test_a_reward_model_ranks_by_its_numbers_and_unsafe_advice_is_never_chosen(t
 
     pairs = rows_in(tmp_path / "out" / "dpo.jsonl")
     assert [pair["chosen"]["solution"] for pair in pairs] == ["Rest for a week, and drink."]
-    assert list(report["no_pair"]) == ["unsafe advice in the best answer"]
+    assert list(report["no_pair"]) == ["the best answer is flagged: dose out of range"]
 
 
 def test_new_questions_are_new_in_no_suite_and_go_to_review(tmp_path: Path) -> None:

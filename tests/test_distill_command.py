@@ -19,7 +19,7 @@ from medchat.models_file import write_models
 from medchat.rundir import RunDir
 from medchat.settings import ROOT
 from train.__main__ import main
-from train.distill_command import price_of
+from train.teacher_words import price_of
 
 KEY = "MEDCHAT_TEST_TEACHER_KEY"
 VALUE = "value-that-nobody-may-see"

@@ -365,6 +365,15 @@ def _cut_texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return name, [text[i:j] for i, j in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
+def test_a_star_of_a_whole_mark_is_not_half_of_the_next_one() -> None:
+    parser = IncrementalParser("final-answer")
+    parser.feed("**Final Answer:**")
+
+    assert parser.feed("Final Answer*").solution == "Final Answer"
+    assert IncrementalParser("final-answer").feed("**Final Answer:**Final Answer*").solution == "Final Answer"
+    assert parser.finish() == parse("final-answer", "**Final Answer:**Final Answer*")
+
+
 @settings(max_examples=1000, deadline=None)
 @given(_cut_texts())
 def test_streams_agree_with_whole_texts_for_every_way_of_cutting(case: tuple[str, list[str]]) -> None:

@@ -128,7 +128,7 @@ with run_dir.begin({}, 0) as writer:
         assert status(jobs, job_id) == "stopping"
         becomes(jobs, job_id, "stopped")
 
-        assert jobs.view(job_id).state.message == "It was stopped before it had saved where it was."
+        assert jobs.view(job_id).state.message == "It was ended before it had saved what it was doing."
         until(lambda: process_started(int(other.read_text())) is None)
         until(lambda: ended(tmp_path) == [f"{job_id} stopped"])
 

@@ -44,6 +44,39 @@ def test_a_short_question_is_found_by_its_id(check: LeakCheck) -> None:
     assert check.found_in(Example(question=f"  {short.question.upper()} ", context=short.context, answer="x"))
 
 
+SHORT = "Which of these organs stores our bile?"  # of seven words
+
+
+def suite(folder: Path, examples: list[Example]) -> Path:
+    (folder / "suites").mkdir()
+    (folder / "suites" / "mine.jsonl").write_text("".join(row.to_json() + "\n" for row in examples))
+    return folder
+
+
+def test_a_short_question_that_stands_whole_in_a_question_is_held_out_and_elsewhere_is_not(tmp_path: Path) -> None:
+    choice = Example(SHORT, "A", kind="mcq", options={"A": "Gall bladder", "B": "Liver"})
+    check = LeakCheck(suite(tmp_path, [choice, Example("What is gout today?", "A disease.")]))
+
+    asked = f"Doctor, please help me. {SHORT.upper()} Thank you."
+    assert check.found_in(Example(asked, "x")) == "mine"
+    assert check.found_in(Example(f"{SHORT}\nA. Gall bladder\nB. Liver", "x")) == "mine"
+    assert check.found_in(Example(SHORT.replace("bile", "urine"), "x")) == ""
+    assert check.found_in(Example("What is asked of me here?", SHORT, context=SHORT)) == ""
+    assert check.found_in(Example("Hello. What is gout today?", "x")) == ""  # four words are too few to tell
+
+
+def test_a_phrase_of_a_suite_and_a_question_that_needs_its_context_are_no_leaks(tmp_path: Path) -> None:
+    phrase = "Which of the following is true?"
+    asked = [Example(f"{phrase} Number {n} of them.", "x") for n in range(9)]
+    case = Example("What is the most likely diagnosis?", "Gout", context="A man of 50 has a red and swollen toe.")
+    check = LeakCheck(suite(tmp_path, [Example(phrase, "x"), *asked, case]))
+
+    # the phrase stands in ten questions of the suite, which is as many as make it a phrase
+    assert check.found_in(Example(f"Tell me: {phrase}", "x")) == ""
+    assert check.found_in(Example(f"Tell me: {phrase} Number 3 of them.", "x")) == "mine"
+    assert check.found_in(Example("My toe hurts. What is the most likely diagnosis?", "x")) == ""
+
+
 def test_many_rows_are_judged_as_each_alone(check: LeakCheck) -> None:
     asked = [its.question for its in load_suite("choices").examples][:3]
     rows = [Example(question=f"Row {number} asks nothing.", answer="x") for number in range(2 * ROWS_AT_ONCE)]

@@ -37,7 +37,7 @@ def test_rows_are_split_by_question_and_said_once(tmp_path: Path) -> None:
     assert 4 <= report["rows"]["validation"] <= 56
     assert 4 <= report["rows"]["test"] <= 56
     assert report["sources"][0]["dropped"] == {
-        "a question that was there before": 1, "the same question with the same answer": 1
+        "the same question with another answer": 1, "the same question with the same answer": 1
     }  # fmt: skip
     assert report["sources"][0]["licences"] == {"MIT": 300, "not stated": 1}
     assert adds_up(report)
@@ -143,7 +143,7 @@ def test_nothing_to_train_on_is_said_and_leaves_what_was_there(tmp_path: Path) -
     prepared([source(tmp_path / "rows.jsonl", rows(30))], out)
     before = contents(out)
 
-    with pytest.raises(InvalidInput, match="left to train on: 1 a question that was there before; 1 without an answer"):
+    with pytest.raises(InvalidInput, match="to train on: 1 no answer, and its question was there before; 1 without"):
         prepared([source(tmp_path / "none.jsonl", [Example("Is there no answer?", None)] * 2)], out)
 
     assert contents(out) == before
@@ -178,7 +178,7 @@ def test_files_can_be_tables_and_text_in_a_template(tmp_path: Path) -> None:
     report = prepared([its], tmp_path / "out", format="text", template="instruction")
 
     assert sorted(contents(tmp_path / "out")) == [
-        "report.html", "report.json", "test.txt", "train.txt", "unlabelled.txt", "validation.txt",
+        "report.html", "report.json", "test.txt", "train.txt", "unlabelled.jsonl", "validation.txt",
     ]  # fmt: skip
     assert (tmp_path / "out" / "train.txt").read_text().startswith("Question: ")
     assert (report["format"], report["template"]) == ("text", "instruction")
@@ -208,7 +208,7 @@ def test_the_report_says_the_command_without_a_place_of_this_machine(tmp_path: P
         ({"balance": (80.0, 30.0)}, "two parts of 100"),
         ({"weights": {"medquad": 0.0}}, "a weight is a number above 0"),
         ({"limit": 0}, "--limit"),
-        ({"format": "text"}, "prompt template"),
+        ({"format": "text"}, "add --template instruction or --template role"),
     ],
 )
 def test_an_option_that_cannot_be_is_one_clear_line(options: dict[str, object], said: str) -> None:

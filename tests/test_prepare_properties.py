@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prepared_rows import adds_up, contents, in_files, leaks, questions, source
 
-from medchat.records import Example
+from medchat.records import Example, question_id
 from train.prepare import prepare
 from train.prepare_balance import Asked, Sourced, mix
 from train.prepare_options import Options
@@ -19,6 +19,7 @@ from train.row_files import SPLITS
 QUICK = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 ASKED = questions(40)
 ODD = ("  {}", "{} ", "{}\u00a0", "ｗｈａｔ {}", "Hello doctor, {}", "{} Thank you!", "{}?")
+CONTEXTS = ("", "", "", "A man of 40 came to the ward on foot.", "Her sister noticed nothing at all for weeks.")
 ANSWERS = ("Yes, often.", "yes,  often.", "No, hardly ever.", "Take 5 mg daily.", "Take 10 mg daily.", None)
 
 
@@ -34,8 +35,14 @@ def examples(draw: st.DrawFn) -> list[Example]:
         if number and draw(st.integers(0, 3)) == 0:
             meta = {"parent": f"r{draw(st.integers(0, number - 1))}", "made": "paraphrase"}
         split = draw(st.sampled_from(("", "", "", "", "train", "validation", "test")))
-        found.append(Example(question, draw(st.sampled_from(ANSWERS)), id=f"r{number}", split=split, meta=meta))
+        context, answer = draw(st.sampled_from(CONTEXTS)), draw(st.sampled_from(ANSWERS))
+        found.append(Example(question, answer, id=f"r{number}", context=context, split=split, meta=meta))
     return [*found, Example("Is there always a row to train on?", "There is.", id="always", split="train")]
+
+
+def said(row: Example) -> tuple[str, str]:
+    """What is asked and answered, the context aside."""
+    return question_id("", row.question), question_id("", row.answer or "")
 
 
 @QUICK
@@ -55,6 +62,9 @@ def test_every_row_is_counted_and_no_question_and_no_family_is_on_two_sides(foun
     assert sum(map(len, asked)) == len(set.union(*asked))
     open_questions = {row.question_id for row in files["unlabelled"] if row.split == "train"}
     assert not open_questions & (asked[1] | asked[2])
+    rows = [row for name in SPLITS for row in files[name]]
+    alone = {said(row): row.split for row in rows if not row.context}
+    assert all(alone.get(said(row), row.split) == row.split for row in rows)
     side = {row.id: row.split for its in files.values() for row in its}
     for its in files.values():
         for row in its:

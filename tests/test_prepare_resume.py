@@ -16,10 +16,11 @@ from medchat.errors import InvalidInput
 from medchat.records import Example
 from medchat.rundir import RunDir
 from train.adapters import Source
-from train.prepare import WORK, prepare
+from train.prepare import prepare
 from train.prepare_options import Options
 from train.progress import Progress, Stopped, left_words
 from train.row_files import read_rows
+from train.work_folder import WORK
 
 BIG = 12_000  # rows of the file that is worth several processes
 
@@ -98,7 +99,10 @@ def test_a_folder_in_which_another_process_is_at_work_is_left_alone(tmp_path: Pa
     its = source(tmp_path / "rows.jsonl", rows(20))
     (tmp_path / "out" / WORK).mkdir(parents=True)
 
-    with FileLock(tmp_path / "out" / WORK / "lock"), pytest.raises(InvalidInput, match="Another process prepares"):
+    with (
+        FileLock(tmp_path / "out" / WORK / "lock"),
+        pytest.raises(InvalidInput, match="Another process writes the folder"),
+    ):
         prepared([its], tmp_path / "out")
 
 
@@ -106,20 +110,39 @@ def test_the_time_left_is_told_from_the_pace_so_far(tmp_path: Path) -> None:
     said: list[str] = []
     now = [0.0]
     with RunDir(tmp_path / "run").begin({"kind": "prepare"}, 0) as writer:
-        progress = Progress(said.append, writer, lambda: now[0])
+        progress = Progress(said.append, writer, lambda: now[0], ("Looking", "Reading", "Writing"))
         progress.stage("Reading", 100)
-        for done, at in ((5, 0.5), (20, 10.0), (40, 20.0)):
+        for done, at in ((5, 0.5), (20, 10.0), (40, 20.0), (41, 20.5)):
             now[0] = at
             progress.at(done)
         (tmp_path / "run" / "stop").touch()
         with pytest.raises(Stopped):
             progress.at(41)
 
-    # 20 of 100 in 10 s: the other 80 take 40 s; 40 in 20 s: 60 take 30 s. What came within a second is not told.
-    assert said == ["Reading ...", "Reading 20%, about 40 s left", "Reading 40%, about 30 s left"]
-    assert [row["seconds_left"] for row in RunDir(tmp_path / "run").progress()] == [40.0, 30.0]
+    # 20 of 100 in 10 s end at 50 s; 40 in 20 s end at 50 s too, which is 30 s away and steady for 10 s. What comes
+    # within a second is not told.
+    assert said == ["step 2 of 3: Reading ...", "Reading 20%", "Reading 40%, about 30 s left"]
+    assert [row["seconds_left"] for row in RunDir(tmp_path / "run").progress()] == [None, 30.0]
     assert RunDir(tmp_path / "run").state().status == "stopped"
+    assert RunDir(tmp_path / "run").state().stage == "step 2 of 3: Reading"
     assert left_words(300) == "about 5 min left"
+
+
+def test_no_time_left_is_told_while_the_pace_leaps() -> None:
+    said: list[str] = []
+    now = [0.0]
+    progress = Progress(said.append, clock=lambda: now[0])
+    progress.stage("Comparing", 1000)
+    # at 1, 4 and 40 in a second the end seems to be at 1000 s, 500 s, 75 s ...; at a steady 10 a second it is told
+    for second, done in ((1, 1), (2, 4), (6, 80), (8, 90), (12, 200)):
+        now[0] = second
+        progress.at(done)
+    assert not any("left" in line for line in said)
+    for second in range(13, 60):
+        now[0] = second
+        progress.at(200 + 10 * (second - 12))
+    # at 59 s 670 are done, of which 10 a second came of late: the other 330 take 33 s
+    assert said[-1] == "Comparing 67%, about 33 s left"
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from prepared_rows import adds_up, in_files, prepared, questions, rows, source
 
+from medchat.errors import InvalidInput
 from medchat.records import Example
 from train.adapters import Source
 
 SEEDS = range(4)
 HELD_OUT = "paraphrase of a held-out question"
-CHILD = "child of a held-out question"
+CHILD = "made from a held-out question"
 
 
 def sides(out: Path) -> dict[str, str]:
@@ -159,6 +160,43 @@ def test_frozen_rows_validate_as_they_are_and_what_is_tied_to_them_leaves_train(
     assert (kept.answer, kept.meta["reviewed"]) == (frozen.answer, True)
     assert report["sources"][1]["title"] == "Frozen validation rows"
     assert report["settings"]["frozen"] == "frozen.jsonl"
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_question_without_its_context_stays_with_the_copies_that_have_one(tmp_path: Path, seed: int) -> None:
+    bare = [Example(row.question, row.answer, id=f"bare{n}") for n, row in enumerate(rows(40))]
+    cases = [
+        Example(row.question.upper(), row.answer, id=f"case{n}", context=f"Case {n} came on a Monday, {n * 977} of us.")
+        for n, row in enumerate(rows(40))
+    ]
+    its = source(tmp_path / "rows.jsonl", [*bare, *cases])
+
+    prepared([its], tmp_path / "out", seed=seed, validation=0.2, test=0.2)
+
+    side = sides(tmp_path / "out")
+    assert len({side[f"bare{n}"] for n in range(40)}) > 1
+    assert all(side[f"bare{n}"] == side[f"case{n}"] for n in range(40))
+
+
+def test_one_question_about_many_cases_does_not_tie_them(tmp_path: Path) -> None:
+    asked = "What is the creatinine clearance of this patient by the formula of Cockcroft and Gault?"
+    found = [Example(asked, "60 mL/min", id=f"c{n}", context=row.question) for n, row in enumerate(rows(60))]
+    its = source(tmp_path / "rows.jsonl", [*found, *rows(20, 100)])
+
+    prepared([its], tmp_path / "out")
+
+    assert len({side for name, side in sides(tmp_path / "out").items() if name.startswith("c")}) > 1
+
+
+def test_a_frozen_row_that_cannot_be_read_stops_the_run_with_file_and_line(tmp_path: Path) -> None:
+    lines = [row.to_json() for row in rows(3, 200)]
+    (tmp_path / "frozen.jsonl").write_text("\n".join([*lines, '{"question": "Cut off']))
+    its = source(tmp_path / "rows.jsonl", rows(30))
+
+    with pytest.raises(InvalidInput, match=r"frozen row cannot be read: frozen\.jsonl, line 4: broken row"):
+        prepared([its], tmp_path / "out", frozen=tmp_path / "frozen.jsonl")
+
+    assert not (tmp_path / "out" / "train.jsonl").exists()
 
 
 def test_choices_with_the_same_stem_are_two_questions_on_one_side(tmp_path: Path) -> None:

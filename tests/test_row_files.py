@@ -48,17 +48,43 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_folder_with_a_report_is_one_whose_files_belong_together(tmp_path: Path) -> None:
     with RowsWriter(tmp_path, ["train"], ".csv", lambda row: row.question.encode(), b"question\n") as writer:
         writer.write(ROWS[0])
-    write_report(tmp_path, {"kind": "prepared", "rows": writer.n})
+    write_report(tmp_path, {"kind": "prepared", "sha256": writer.sha256})
     assert (tmp_path / "train.csv").read_bytes() == b"question\nTaught?"
-    assert report_of(tmp_path) == {"kind": "prepared", "rows": {"train": 1}}
+    assert report_of(tmp_path)["kind"] == "prepared"
     assert (tmp_path / "report.html").is_file()
 
     write(tmp_path, ROWS)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".")) == [
         "test.jsonl", "train.jsonl", "unlabelled.jsonl", "validation.jsonl",
     ]  # fmt: skip
     assert report_of(tmp_path) == {}
+    write(tmp_path, ROWS[:2])  # a run that ended before its report is gone over
+    assert [row.id for _, row in read_rows(tmp_path)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.jsonl", "unlabelled.txt"])
+@pytest.mark.parametrize("reported", [False, True])
+def test_a_file_of_somebodys_own_is_neither_deleted_nor_overwritten(tmp_path: Path, name: str, reported: bool) -> None:
+    if reported:
+        writer = write(tmp_path, ROWS)
+        write_report(tmp_path, {"kind": "prepared", "sha256": writer.sha256})
+    (tmp_path / name).write_text("my own rows")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    with pytest.raises(InvalidInput, match=rf"holds a {name} that its report\.json does not name.*another --out"):
+        write(tmp_path, ROWS)
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_has_no_answer_yet_is_jsonl_beside_any_other_format(tmp_path: Path) -> None:
+    with RowsWriter(tmp_path, ["train", "unlabelled"], ".csv", lambda row: row.question.encode(), b"head\n") as writer:
+        writer.write(ROWS[0])
+        writer.write(ROWS[2])
+
+    assert (tmp_path / "train.csv").read_bytes() == b"head\nTaught?"
+    assert [row.id for _, row in read_rows(tmp_path, ["unlabelled"])] == ["3"]
 
 
 def test_a_row_of_odd_values_is_written_and_half_a_character_is_refused() -> None:

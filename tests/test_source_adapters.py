@@ -389,7 +389,9 @@ def test_our_own_rows_keep_their_id_source_licence_and_split(tmp_path: Path) -> 
     assert isinstance(kept, Example)
     assert kept.to_json() == row.to_json()
     assert fault == Skipped("the answer 'C' is none of the letters A, B")
-    assert unknown == Skipped("no Example row", "unknown field 'more'; put what is your own into 'meta'.")
+    assert unknown == Skipped(
+        "not in the format of MedChat's own rows", "unknown field 'more'; put what is your own into 'meta'."
+    )
 
 
 def test_a_question_without_an_answer_is_kept_to_be_labelled() -> None:

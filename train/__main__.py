@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from medchat.errors import MedChatError
+from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import ASSETS, Settings
 from train import (
     augment_command,
@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     export_command.add_parser(commands)
     args = parser.parse_args(arguments)
     try:
+        if getattr(args, "resume", False) and not args.run_dir:
+            raise InvalidInput("--resume goes on with the run in --run-dir; give that too.")
         return args.function(args)
     except MedChatError as error:
         print(f"train: {error}", file=sys.stderr)

@@ -34,8 +34,10 @@ class Adapter:
 
     licence: of rows that say none. needs: what is needed to get it. group: for the balance. rows_of: the rows that come
     of a record, without input or output. records_of: the records of a file. suffixes and files: which files of a folder
-    are read. tried: whether it was run on real files. note: what whoever uses it ought to know. own: a format of one's
-    own, no public set. may_be_fetched: False where it only may come from a folder that its licensed user gives.
+    are read. tried: whether it was run on real files; tried_on: on which, where not on all kinds of them. note: what
+    whoever uses it ought to know. own: a format of one's own, no public set. marks: fields, one of which at least each
+    of the set's records has and other people's questions and answers have not; none where there are no such fields.
+    may_be_fetched: False where it only may come from a folder that its licensed user gives.
     """
 
     name: str
@@ -50,8 +52,10 @@ class Adapter:
     files: str = "*"
     hub: Hub | None = None
     tried: bool = False
+    tried_on: str = ""
     note: str = ""
     own: bool = False
+    marks: frozenset[str] = frozenset()
     may_be_fetched: bool = True
 
     @property

@@ -37,11 +37,13 @@ def example_records(path: Path) -> Records:
 
 
 def own(row: Mapping[str, Any], _: Reading) -> Rows:
-    """An Example, with its own source, licence and split."""
+    """An Example, with its own source, licence and split; without an answer it is to be labelled."""
+    answer = row.get("answer")
+    blank = answer is None or (isinstance(answer, str) and not answer.strip())
     try:
-        example = Example.from_row(row)
+        example = Example.from_row({**row, "answer": None} if blank else row)
     except InvalidInput as error:
-        return (Skipped("no Example row", str(error).removeprefix(": ")),)
+        return (Skipped("not in the format of MedChat's own rows", str(error).removeprefix(": ")),)
     fault = fault_of(example)
     return (Skipped(fault) if fault else example,)
 

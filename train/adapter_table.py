@@ -37,6 +37,7 @@ _ADAPTERS = (
         "its repository, or medquad=hub:", "knowledge",
         adapter_questions.medquad, benchmark_documents.medquad_records, (".xml", *TABLES),
         hub=Hub("lavita/MedQuAD"), tried=True,
+        marks=frozenset({"question_id", "question_focus", "question_type", "document_source", "document_url"}),
         note="in three of its collections the answers are left out for copyright: their questions can be labelled",
     ),
     Adapter(
@@ -81,6 +82,7 @@ _ADAPTERS = (
         "the file from its home page, or medical_o1=hub:", "knowledge",
         partial(single, benchmark_answers.medical_o1),
         hub=Hub("FreedomIntelligence/medical-o1-reasoning-SFT", configs=("en",)), tried=True,
+        marks=frozenset({"Complex_CoT", "Open-ended Verifiable Question"}),
         note="its answers and reasoning were written by a language model",
     ),
     Adapter(
@@ -109,7 +111,7 @@ _ADAPTERS = (
     ),
     Adapter(
         "kqa", "K-QA", "MIT", BENCHMARKS["kqa"].home, "the JSONL files of its repository", "conversation",
-        adapter_questions.kqa, tried=True,
+        adapter_questions.kqa, tried=True, marks=frozenset({"Free_form_answer", "Must_have", "ICD_10_diag"}),
     ),
     Adapter(
         "healthbench", "HealthBench", "MIT", BENCHMARKS["healthbench"].home,
@@ -127,7 +129,8 @@ _ADAPTERS = (
         "mediqa", "MEDIQA 2019 (answers) and 2021 (summaries of questions)", "CC-BY-4.0",
         "https://github.com/abachaa/MEDIQA2021", "the XML files of MEDIQA2019 and the Excel files of MEDIQA2021",
         "knowledge", adapter_questions.mediqa, benchmark_documents.mediqa_records, (".xml", *TABLES), tried=True,
-        note="run on real files of 2021; of 2019 only on rows of the same shape",
+        marks=frozenset({"QID", "NLM Question", "CHQ", "Summary"}),
+        tried_on="run on real files of 2021, never on those of 2019",
     ),
     Adapter(
         "mts_dialog", "MTS-Dialog", "CC-BY-4.0", BENCHMARKS["mts_dialog"].home, "the CSV files of its repository",
@@ -136,17 +139,17 @@ _ADAPTERS = (
     Adapter(
         "miriad", "MIRIAD", "ODC-By-1.0", "https://huggingface.co/datasets/miriad/miriad-4.4M",
         "miriad=hub: (about 10 GB; --limit takes the first rows)", "knowledge",
-        adapter_questions.miriad, hub=Hub("miriad/miriad-4.4M"),
+        adapter_questions.miriad, hub=Hub("miriad/miriad-4.4M"), marks=frozenset({"passage_text", "paper_title"}),
         note="its questions and answers were written by a language model from papers",
     ),
     Adapter(
         "examples", "Examples: MedChat's own rows", "", "", "a file or folder that MedChat wrote", "knowledge",
-        adapter_questions.own, adapter_questions.example_records, (".jsonl", ".csv"), tried=True, own=True,
+        adapter_questions.own, adapter_questions.example_records, (".jsonl", ".csv"), own=True,
     ),
     Adapter(
         "qca", "Plain question, context and answer", NOT_STATED, "",
         "a file of your own with the fields question and answer, and perhaps context", "knowledge",
-        adapter_questions.plain, tried=True, own=True,
+        adapter_questions.plain, own=True,
     ),
 )  # fmt: skip
 

@@ -9,74 +9,41 @@ a row that was itself made of another one, or is a copy, gets none.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from random import Random
-from typing import Any, Protocol
+from typing import Any
 
-from filelock import FileLock, Timeout
-
-from evaluation.metrics import Embeds
-from evaluation.vocabulary import Vocabulary
 from medchat import __version__
 from medchat.errors import InvalidInput
+from medchat.knowledge import Knowledge
 from medchat.records import Example
 from medchat.run_files import write_whole, writing
+from train.augment_balance import Balance
+from train.augment_candidates import asked_about, asked_on, candidates, synthetic_pairs
 from train.augment_checks import BANDS, dedup_mark, fault, similarities
 from train.augment_children import KINDS, Child, Kind, Made, Refused, id_of
 from train.augment_options import Options
-from train.augment_perturbation import Facts, perturbed
 from train.augment_report import Counts, ordered
-from train.augment_split import looks_compound, split_row
-from train.augment_synonyms import Synonyms, synonym_variants
-from train.augment_teacher import (
-    TeacherOf,
-    by_number,
-    paraphrases,
-    paraphrases_asked,
-    parts,
-    split_asked,
-    synthesis_asked,
-    synthetic,
-)
+from train.augment_tools import Tools
 from train.augment_topics import ConditionCounts
+from train.prepare_options import digest_of
 from train.progress import Progress
 from train.row_files import FILES, SPLITS, UNLABELLED, RowsWriter, file_of, files_in, read_rows, report_of, write_report
+from train.teacher_flags import flagged
+from train.teacher_records import Asked
+from train.work_folder import Work, work_folder
 
-WORK = ".work"
 CHUNK = 200  # rows whose children are made together
 COUNTED_AT_ONCE = 1000
-AT_WORK = "Another process augments into the folder {}; wait until it ends."
+NOTHING_MADE = "Nothing was made, and nothing was written: {}."
+NO_CANDIDATE = "no row offers what could be changed so"
+REASONS_SAID = 3
 DUPLICATE, SAME = "a question that is there already", "the same as its parent"
 LEAK = "in the evaluation suite {}"
 TOO_FAR, TOO_NEAR = "too far from its parent", "too near to its parent"
-
-
-class Leaks(Protocol):
-    """What is needed of train.leaks.LeakCheck."""
-
-    def found_in_each(self, examples: Sequence[Example]) -> list[str]:
-        """The name of the suite that holds the row's question, "" for none, of each row."""
-        ...
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What children are made and checked with. teacher: None for rules alone; embedder: makes MiniLM's vectors.
-
-    tables: a mark of the tables' files: with others a run that was stopped begins anew.
-    """
-
-    facts: Facts
-    synonyms: Synonyms
-    vocabulary: Vocabulary
-    leaks: Leaks
-    embedder: Callable[[], Embeds]
-    teacher: TeacherOf | None = None
-    tables: str = ""
-    costs: Callable[[], Mapping[str, Any]] = lambda: {}
 
 
 def _no_rows() -> dict[str, int]:
@@ -105,16 +72,17 @@ def augment(
     if out.resolve() == source.resolve():
         raise InvalidInput("The augmented rows cannot go into the folder that they are made of; name another --out.")
     files = files_in(source)
-    with writing():
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / WORK / "augment.lock")
-    try:
-        with lock.acquire(timeout=0):
-            report = _augmented(source, files, out, options, tools, command, progress)
-    except Timeout as error:
-        raise InvalidInput(AT_WORK.format(out.name)) from error
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    return report
+    with work_folder(out) as kept:
+        return _augmented(source, files, out, kept, options, tools, command, progress)
+
+
+def questions(source: Path, options: Options, knowledge: Knowledge) -> Iterator[Asked]:
+    """All that augmenting would ask the teacher; nothing is asked."""
+    seen = _look(source, options, knowledge, Progress(lambda line: None))
+    for chunk in _chunks(source, seen.parents):
+        yield from asked_about(chunk, options)
+    if "synthetic" in options.kinds:
+        yield from asked_on(list(seen.topics), options)
 
 
 def rows_of(source: Path) -> Iterator[tuple[str, Example]]:
@@ -133,25 +101,29 @@ def gets_children(name: str, row: Example) -> bool:
 
 
 def _augmented(
-    source: Path, files: Sequence[Path], out: Path, options: Options, tools: Tools, command: str, progress: Progress
-) -> dict[str, Any]:
+    source: Path, files: Sequence[Path], out: Path, kept: Work, options: Options, tools: Tools, command: str,
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
     digests = {path.name: _sha256_of(path) for path in files}
-    seen = _look(source, options, tools, progress)
+    seen = _look(source, options, tools.facts.knowledge, progress)
     if not seen.parents and "synthetic" not in options.kinds:
         raise InvalidInput(f"{source.name} holds no row to learn from that could get children.")
-    work = _work_folder(out / WORK, [digests, options.settings(), list(seen.topics), tools.tables, __version__])
+    work = kept.folder(digest_of(digests, options.settings(), list(seen.topics), tools.tables, __version__))
     _make(source, work, options, tools, seen, progress)
-    counts, writer = _write(source, out, work, seen, progress)
+    _check_made(work, seen)
+    counts, balance, writer = _write(source, out, work, seen, progress)
     assert counts.is_whole(), "every candidate is a child or refused"
     old = report_of(source) if source.is_dir() else {}
-    kept: dict[str, Any] = {name: old[name] for name in ("template", "answer_format") if name in old}
+    carried: dict[str, Any] = {name: old[name] for name in ("template", "answer_format") if name in old}
     report: dict[str, Any] = {
         "kind": "augmented", "command": command, "seed": options.seed, "settings": options.settings(),
-        "source": source.name, "source_sha256": digests, **kept,
+        "source": source.name, "source_sha256": digests, **carried,
         "rows_in": dict(seen.rows), "rows": dict(writer.n), "parents": counts.parents,
         "children": sum(counts.children.values()), "answered": counts.answered,
         "kinds": ordered(counts, options.kinds),
         "bands": {kind: list(BANDS[kind]) for kind in options.kinds if kind in BANDS},
+        "balance": balance.report(old.get("balance", {}).get("asked", {})),
+        "licences": dict(balance.licences.most_common()),
         "topics": dict(seen.topics), "teacher": {"model": options.teacher, "spent": dict(tools.costs())},
         "sha256": writer.sha256,
     }  # fmt: skip
@@ -159,9 +131,9 @@ def _augmented(
     return report
 
 
-def _look(source: Path, options: Options, tools: Tools, progress: Progress) -> _Seen:
+def _look(source: Path, options: Options, knowledge: Knowledge, progress: Progress) -> _Seen:
     seen = _Seen()
-    rare = ConditionCounts(tools.facts.knowledge) if "synthetic" in options.kinds and not options.topics else None
+    rare = ConditionCounts(knowledge) if "synthetic" in options.kinds and not options.topics else None
     progress.stage("Reading the rows", 0)
     for number, (name, row) in enumerate(rows_of(source)):
         seen.marks.add(dedup_mark(row))
@@ -176,18 +148,6 @@ def _look(source: Path, options: Options, tools: Tools, progress: Progress) -> _
     return seen
 
 
-def _work_folder(folder: Path, settings: Any) -> Path:
-    """The folder of these rows and settings; what others left is deleted."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:24]
-    work = folder / f"augment-{digest}"
-    with writing():
-        for other in folder.glob("augment-*"):
-            if other != work:
-                shutil.rmtree(other)
-        work.mkdir(exist_ok=True)
-    return work
-
-
 def _chunks(source: Path, most: int) -> Iterator[list[Example]]:
     """The rows that get children, CHUNK at a time."""
     parents = islice((row for name, row in rows_of(source) if gets_children(name, row)), most)
@@ -199,11 +159,11 @@ def _make(source: Path, work: Path, options: Options, tools: Tools, seen: _Seen,
     """A file of each chunk, and one of the topics."""
     done = len(list(work.glob("chunk-*.json")))
     progress.stage("Making children", seen.parents, first=done * CHUNK)
-    at = 0
+    at, note = 0, f"waiting for {options.teacher}" if options.teacher else ""
     for number, chunk in enumerate(_chunks(source, seen.parents)):
         kept = _kept(work, number)
         if kept is None:
-            made = _candidates(chunk, at, options, tools, lambda _, at=at: progress.at(at))  # type: ignore[misc]
+            made = candidates(chunk, at, options, tools, lambda _, at=at: progress.at(at, note))  # type: ignore[misc]
             kept = _checked(made, len(chunk), options, tools, seen.marks)
             _keep(work, number, kept)
         else:
@@ -213,64 +173,8 @@ def _make(source: Path, work: Path, options: Options, tools: Tools, seen: _Seen,
     topics_at = -(-seen.parents // CHUNK)
     if "synthetic" in options.kinds and _kept(work, topics_at) is None:
         progress.stage("Asking about rare topics", len(seen.topics))
-        made = _synthetic(list(seen.topics), options, tools, progress)
+        made = synthetic_pairs(list(seen.topics), options, tools, lambda n: progress.at(n, note))
         _keep(work, topics_at, _checked(made, 0, options, tools, seen.marks))
-
-
-def _candidates(
-    rows: Sequence[Example], first: int, options: Options, tools: Tools, told: Callable[[int], None]
-) -> list[tuple[Kind, list[Made]]]:
-    """What the rows offer, row by row and kind by kind: one entry for each row and kind."""
-    teacher, kinds, n = tools.teacher, options.kinds, options.per_question
-    ruled = [list(split_row(row)) if "split" in kinds else [] for row in rows]
-    asked = []
-    for number, row in enumerate(rows):
-        if teacher and "paraphrase" in kinds:
-            asked.append(paraphrases_asked(row, number, n, options.seed))
-        if teacher and _wants_teacher(row, ruled[number], options):
-            asked.append(split_asked(row, number, options.seed))
-    replies = by_number(teacher.replies(asked, told)) if teacher else {}
-    made: list[tuple[Kind, list[Made]]] = []
-    for number, row in enumerate(rows):
-        if number % 20 == 0:
-            told(first + number)
-        for kind in kinds:
-            if kind == "paraphrase" and teacher:
-                made.append((kind, paraphrases(row, replies.get(kind, {}).get(number), n, teacher)))
-            elif kind == "split":
-                by_teacher = teacher and _wants_teacher(row, ruled[number], options)
-                reply = replies.get(kind, {}).get(number)
-                made.append((kind, parts(row, reply, teacher) if by_teacher and teacher else ruled[number]))
-            elif kind == "perturbation":
-                made.append((kind, list(perturbed(row, tools.facts, _rng(options, kind, row), n))))
-            elif kind == "synonyms":
-                rng = _rng(options, kind, row)
-                made.append((kind, list(synonym_variants(row, tools.synonyms, tools.vocabulary, rng, n))))
-    return made
-
-
-def _wants_teacher(row: Example, ruled: Sequence[Made], options: Options) -> bool:
-    """Whether a teacher splits the row: it seems to have parts that no rule could part, or whose answers none could."""
-    if "split" not in options.kinds or row.kind != "free" or not looks_compound(row.question):
-        return False
-    return not ruled or any(isinstance(made, Refused) or (row.answer and made.row.answer is None) for made in ruled)
-
-
-def _rng(options: Options, kind: Kind, row: Example) -> Random:
-    return Random(f"{options.seed} {kind} {id_of(row)}")
-
-
-def _synthetic(
-    topics: Sequence[str], options: Options, tools: Tools, progress: Progress
-) -> list[tuple[Kind, list[Made]]]:
-    if tools.teacher is None:
-        return []
-    n = options.per_question
-    asked = [synthesis_asked(topic, number, n, options.seed) for number, topic in enumerate(topics)]
-    replies = by_number(tools.teacher.replies(asked, progress.at)).get("synthetic", {})
-    return [
-        ("synthetic", synthetic(topic, replies.get(number), n, tools.teacher)) for number, topic in enumerate(topics)
-    ]
 
 
 def _checked(
@@ -305,6 +209,8 @@ def _refused(child: Child, tools: Tools, marks: set[int]) -> Refused | None:
         return _of(child, SAME)
     if mark in marks:
         return _of(child, DUPLICATE)
+    if child.parent is None and (flags := flagged(child.row)):
+        return _of(child, flags)
     reason, detail = fault(child, tools.vocabulary, tools.synonyms)
     return _of(child, reason, detail) if reason else None
 
@@ -353,8 +259,26 @@ def _kept(work: Path, number: int) -> dict[str, Any] | None:
     return found
 
 
-def _write(source: Path, out: Path, work: Path, seen: _Seen, progress: Progress) -> tuple[Counts, RowsWriter]:
+def _check_made(work: Path, seen: _Seen) -> None:
+    """Raises InvalidInput where no child was made, with the most frequent reasons; the next run makes all anew."""
+    counts = Counts()
+    for number in range(-(-seen.parents // CHUNK) + 1):
+        if kept := _kept(work, number):
+            counts.add(kept["counts"])
+    if any(counts.children.values()):
+        return
+    n = sum(counts.candidates.values())
+    reasons = Counter({
+        f"{reason} ({kind})": its["n"] for kind, found in counts.refused.items() for reason, its in found.items()
+    })  # fmt: skip
+    said = "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common(REASONS_SAID))
+    shutil.rmtree(work, ignore_errors=True)
+    raise InvalidInput(NOTHING_MADE.format(f"none of {n:,} candidates was taken ({said})" if n else NO_CANDIDATE))
+
+
+def _write(source: Path, out: Path, work: Path, seen: _Seen, progress: Progress) -> tuple[Counts, Balance, RowsWriter]:
     """The rows with their children behind each chunk."""
+    balance = Balance()
     counts, number, waiting, left = Counts(), 0, 0, seen.parents
     total = sum(seen.rows.values())
     progress.stage("Writing", total)
@@ -363,12 +287,16 @@ def _write(source: Path, out: Path, work: Path, seen: _Seen, progress: Progress)
         kept = _kept(work, chunk)
         if kept is not None:
             counts.add(kept["counts"])
-            for line in kept["children"]:
-                writer.write(Example.from_json(line))
+            for child in map(Example.from_json, kept["children"]):
+                writer.write(child)
+                if file_of(child) == "train":
+                    balance.add(child, is_child=True)
 
     with RowsWriter(out) as writer:
         for done, (name, row) in enumerate(rows_of(source), 1):
             writer.write(row, name)
+            if name == "train":
+                balance.add(row, is_child=False)
             if left and gets_children(name, row):
                 waiting, left = waiting + 1, left - 1
                 if waiting == CHUNK:
@@ -378,7 +306,7 @@ def _write(source: Path, out: Path, work: Path, seen: _Seen, progress: Progress)
                 progress.at(done)
         for chunk in range(number, -(-seen.parents // CHUNK) + 1):
             flush(writer, chunk)
-    return counts, writer
+    return counts, balance, writer
 
 
 def _sha256_of(path: Path) -> str:

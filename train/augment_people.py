@@ -8,12 +8,24 @@ from medchat.negation import without
 Sex = Literal["female", "male"]
 
 _AGE = re.compile(
-    r"(?<![\d.,/-])(?P<age>\d{1,3})(?:[ -]?(?:year|yr)s?[ -]old\b|[ -]?(?:yo|y\.o\.?|y/o)(?![a-z])|[ -]?years? of age\b"
-    r"|[ -]?(?:year|yr)s?,?[ -](?=(?:male|female|man|woman)\b)|[ -](?=(?:male|female|man|woman)\b)"
-    r"|(?P<letter> ?(?=(?-i:[MF])\b(?! ?\d))))",
+    r"(?<![\w.,/-])(?P<age>\d{1,3})(?:[ -]?(?:year|yr)s?[ -]old\b|[ -]?(?:yo|y\.o\.?|y/o)(?![a-z])|[ -]?years? of age\b"
+    r"|[ -]?(?:year|yr)s?,?[ -](?=(?:male|female|man|woman)\b)|(?P<bare>[ -])(?=(?:male|female|man|woman)\b)"
+    r"|(?P<letter> ?(?=(?-i:[MF])(?![\w-]))))",
     re.IGNORECASE,
 )
-_LETTER_AGES = range(18, 94)  # "99F" is a temperature, "5 M" a concentration
+_LETTER_AGES = range(18, 90)  # "99F" is a temperature, "5 M" a concentration
+# A number with a letter is a variant (V30M), a concentration (30 M) or a count (30M cells) as well, and "30 male"
+# counts mice: they tell an age only where a sentence begins with a person, and goes on so.
+_BEFORE_PERSON = re.compile(
+    r"(?:^|[.;:!?(\[\n]|\b(?:an?|i am|i'm|i\u2019m|im|(?:patient|pt)(?: is)?|this|our|my))[ \t\n\"]*$", re.IGNORECASE
+)
+_PERSON_GOES_ON = re.compile(
+    r"[ -]?(?:[mf]|male|female|man|woman)(?:\s*[,)\]]|[.;]?\s+(?:(?:patient|pt|smoker),?\s+)?(?:with|w/|w/o|without|"
+    r"who|whose|has|had|is|was|presents?|presented|presenting|p/w|c/o|complain\w*|comes?|came|seen|admitted|brought|"
+    r"referred|reports?|reported|here|s/p|h/o|hx|known|history|diagnosed|develops?|developed|suffers?|"
+    r"suffering|takes?|taking|undergo\w*|underwent|coughs?|feels?|wakes?|woke|from|after|on)\b)",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"(?<![\d.,/-])(\d{1,3})(?![\d.,/%-])")
 _OTHER_AGE = re.compile(
     r"\b(?:age|aged|ages|age of|at age|at the age of|since age|turned|turning|i'?m|i am|she is|he is|she's|he's|is now|"
@@ -87,8 +99,19 @@ def ages_in(text: str) -> list[Age]:
     return [
         Age(int(match["age"]), match.start("age"), match.end("age"))
         for match in _AGE.finditer(text)
-        if match["letter"] is None or int(match["age"]) in _LETTER_AGES
+        if _is_of_person(match)
     ]
+
+
+def _is_of_person(match: re.Match[str]) -> bool:
+    """Whether the number is an age: it says years, or stands where a person is told of."""
+    if match["letter"] is None and match["bare"] is None:
+        return True
+    if match["letter"] is not None and int(match["age"]) not in _LETTER_AGES:
+        return False
+    start = match.start()
+    before = _BEFORE_PERSON.search(match.string, max(0, start - 20), start)
+    return bool(before and _PERSON_GOES_ON.match(match.string, match.end("age")))
 
 
 def one_age(text: str) -> tuple[list[Age], Unclear | None]:
@@ -174,7 +197,7 @@ def sex_letters(text: str) -> list[tuple[int, str]]:
     return [
         (match.end(), text[match.end()])
         for match in _AGE.finditer(text)
-        if match["letter"] is not None and int(match["age"]) in _LETTER_AGES
+        if match["letter"] is not None and _is_of_person(match)
     ]
 
 

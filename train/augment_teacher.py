@@ -18,7 +18,7 @@ from train.augment_replies import (
     split_prompt,
     synthesis_prompt,
 )
-from train.teachers import Asked, Replied
+from train.teacher_records import RESTRICTED, Asked, Replied, is_restricted
 
 NO_LIST = "the teacher's reply holds no list"
 ONE_PART = "the teacher sees a single question"
@@ -59,12 +59,14 @@ class TeacherOf:
 def paraphrases_asked(row: Example, number: int, n: int, seed: int) -> Asked:
     """What asks for n paraphrases. number: of the row, for the key."""
     sampling = Sampling(max_new_tokens=TOKENS_EACH * n, temperature=TEMPERATURE, top_p=0.95, seed=seed)
-    return Asked(f"paraphrase {number}", paraphrase_prompt(row, n), REPHRASE, sampling)
+    prompt = paraphrase_prompt(row, n)
+    return Asked(f"paraphrase {number}", prompt, REPHRASE, sampling, restricted=is_restricted(row))
 
 
 def split_asked(row: Example, number: int, seed: int) -> Asked:
     """What asks for the parts of the row's question."""
-    return Asked(f"split {number}", split_prompt(row), DIVIDE, Sampling(max_new_tokens=TOKENS_SPLIT, seed=seed))
+    sampling = Sampling(max_new_tokens=TOKENS_SPLIT, seed=seed)
+    return Asked(f"split {number}", split_prompt(row), DIVIDE, sampling, restricted=is_restricted(row))
 
 
 def synthesis_asked(topic: str, number: int, n: int, seed: int) -> Asked:
@@ -144,6 +146,8 @@ def _synthetic_row(topic: str, question: str, answer: str, number: int, teacher:
 def _failed(kind: Kind, parent: str, replied: Replied | None, text: str) -> Refused | None:
     """Why there is nothing to read in the reply; None where there is."""
     reason = "not asked" if replied is None else replied.error or ("" if replied.whole else "the reply was cut off")
+    if reason == RESTRICTED:
+        return Refused(kind, parent, reason)  # nothing of it stands in the report
     return Refused(kind, parent, f"teacher: {reason}", text=text) if reason else None
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from medchat.language import other_language
+from medchat.errors import InvalidInput
+from medchat.language import is_language, other_language
 from medchat.records import Example
 from train.clean_text import even_spaces, right_characters, without_courtesies, without_markup
 
@@ -72,6 +73,21 @@ class Limits:
     max_answer_chars: int = 12_000
     max_context_chars: int = 40_000
     languages: tuple[str, ...] = ("en",)
+
+    def __post_init__(self) -> None:
+        for name in ("min_question_chars", "max_question_chars", "min_answer_chars", "max_answer_chars",
+                     "max_context_chars"):  # fmt: skip
+            if getattr(self, name) < 0:
+                raise InvalidInput(f"--{name.replace('_', '-')} is a whole number from 0 on.")
+        for name in ("question", "answer"):
+            if getattr(self, f"min_{name}_chars") > getattr(self, f"max_{name}_chars"):
+                raise InvalidInput(f"--min-{name}-chars is at most what --max-{name}-chars is.")
+        for code in self.languages:
+            if not is_language(code):
+                raise InvalidInput(
+                    f"--languages {code[:40]}: no language that can be told from others; write codes such as en,de"
+                    " (ISO 639-1), or all."
+                )
 
 
 class Cleaned(NamedTuple):

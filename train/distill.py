@@ -7,7 +7,6 @@ as they are: only rows to train on, and unlabelled ones, are asked about.
 
 import hashlib
 import json
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from evaluation.metrics import Answer, Tools
 from medchat.errors import InvalidInput
@@ -31,16 +29,19 @@ from train.distill_rank import Candidate, Ranks, pairs_of
 from train.distill_rows import Input, survey
 from train.distill_writing import MadeRows, Tally, Written, new_ones, pair_bytes, write_pairs, write_rows
 from train.progress import Progress, Stopped
-from train.row_files import report_of, write_report
-from train.teacher_records import Asked, Estimate, Replied
+from train.row_files import FILES, report_of, write_report
+from train.teacher_records import Asked, Estimate, Replied, is_restricted
 from train.teachers import Ledger, Teacher
+from train.work_folder import Work, work_folder
 
-WORK = ".work"
-AT_WORK = "Another process distils into the folder {}; wait until it ends."
+NOTHING_MADE = "Nothing was made, and nothing was written: {}.{}"
+ASKS_AGAIN = " The same command asks about {:,} of them again."
+REASONS_SAID = 3
+NOT_TO_SHOW = "{} holds no row to train on that may leave this machine, which new questions could be made after."
 SAME_FOLDER = "The rows are read from {0}; write what is made of them into another folder than {0}."
 RANKED_TOGETHER = 32  # questions whose answers are ranked at a time
 NOT_ASKED = "not asked"  # with this begins what the next run asks
-TRAVELS = ("template", "answer_format", "format")  # of the report of the rows that are read
+TRAVELS = ("template", "answer_format")  # of the report of the rows that are read
 
 
 @dataclass
@@ -66,15 +67,8 @@ def distill(path: Path, out: Path, options: Options, desk: Desk, command: str = 
     """
     if out.resolve() in (path.resolve(), path.resolve().parent if path.is_file() else path.resolve()):
         raise InvalidInput(SAME_FOLDER.format(out.name))
-    with writing():
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / WORK / "lock").acquire(timeout=0):
-            report, is_whole = _distilled(path, out, options, desk, command)
-    except Timeout as error:
-        raise InvalidInput(AT_WORK.format(out.name)) from error
-    if is_whole:
-        shutil.rmtree(out / WORK, ignore_errors=True)
+    with work_folder(out) as kept:
+        report, kept.is_done = _distilled(path, out, kept, options, desk, command)
     return report
 
 
@@ -138,11 +132,13 @@ class _Run:
         return [its for its in found if isinstance(its, Example)]
 
 
-def _distilled(path: Path, out: Path, options: Options, desk: Desk, command: str) -> tuple[dict[str, Any], bool]:
+def _distilled(
+    path: Path, out: Path, kept: Work, options: Options, desk: Desk, command: str
+) -> tuple[dict[str, Any], bool]:
     """The report, and whether every question was answered or refused for good."""
     desk.progress.stage("Reading the rows", 0)
     source = survey(path, options)
-    work = _work_folder(out / WORK, source, options)
+    work = kept.folder(_digest(source, options))
     run = _Run(source, options, desk, work)
     try:
         if options.kind == "rank":
@@ -156,7 +152,7 @@ def _distilled(path: Path, out: Path, options: Options, desk: Desk, command: str
             teacher.close()
     report = _report(path, run, written, command) | more
     write_report(out, report)
-    return report, not run.asking.errors
+    return report, not run.asking.unanswered
 
 
 def _answered(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
@@ -171,15 +167,17 @@ def _answered(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
             made.add(place, its, options.seed)
             labelled[place] = True
         run.desk.progress.at(run.tally.wanted)
-    written = write_rows(out, source, made, labelled, options.mix, options.seed)
     _check_all_counted(run, n, len(made))
-    return written, {}
+    _check_made(run, len(made), "answers", n, run.tally)
+    return write_rows(out, source, made, labelled, options.mix, options.seed), {}
 
 
 def _instructed(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
     """New questions, then the answers to them."""
     source, options, writer = run.source, run.options, run.teachers[0]
     examples = _some_rows(source, options.seed)
+    if not examples:
+        raise InvalidInput(NOT_TO_SHOW.format(source.path.name))
 
     def ask(asked: Sequence[Asked]) -> list[Replied]:
         run.ask(lambda teacher: asked if teacher is writer else (), len(asked), "Asking for new questions")
@@ -189,6 +187,10 @@ def _instructed(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
         return (row for _, row in source.placed())
 
     found = new_questions(ask, examples, there, run.desk.in_suite, options, writer)
+    reasons = Tally()
+    for refused in found.unused:
+        reasons.refuse(refused, Example("", None, source=writer.spec.id))
+    _check_made(run, len(found.rows), "questions", len(found.unused), reasons)
     n = len(found.rows) * options.answers * len(run.teachers)
     run.ask(lambda teacher: _asked_about(enumerate(found.rows), teacher, options), n, "Asking the teachers")
     made = MadeRows(run.work / "made.jsonl")
@@ -196,9 +198,7 @@ def _instructed(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
         for its in run.made_of(row, str(place)):
             made.add(place, its, options.seed)
     _check_all_counted(run, n, len(made))
-    reasons = Tally()
-    for refused in found.unused:
-        reasons.refuse(refused, Example("", None, source=writer.spec.id))
+    _check_made(run, len(made), "answers", n, run.tally)
     written = write_rows(out, source, made, np.zeros(0, bool), options.mix, options.seed)
     return written, {"new_questions": len(found.rows), "questions_refused": reasons.rules()}
 
@@ -228,6 +228,7 @@ def _ranked(run: _Run, out: Path) -> tuple[Written, dict[str, Any]]:
             run.desk.progress.at(run.tally.wanted)
     _check_all_counted(run, n, run.tally.used.total())
     assert n_pairs + no_pair.unused.total() == n_questions
+    _check_made(run, n_pairs, "questions with their answers", n_questions, no_pair)
     written = write_pairs(out, source, pairs)
     counts = {"questions": n_questions, "pairs": n_pairs, "without a pair": n_questions - n_pairs}
     return written, {"ranked_by": ranker, "pairs": counts, "no_pair": no_pair.rules()}
@@ -263,9 +264,14 @@ def _wanted(source: Input) -> Iterator[tuple[int, Example]]:
 
 def _some_rows(source: Input, seed: int) -> list[Example]:
     """Some rows to train on, drawn by the seed, as examples of questions."""
-    marks = np.array([mark(seed, row.question_id) for _, row in source.placed("train")], np.uint64)
+    marks = np.array([mark(seed, row.question_id) for row in _shown(source)], np.uint64)
     chosen = set(np.argsort(marks, kind="stable")[:MOST_EXAMPLES].tolist())
-    return [row for place, (_, row) in enumerate(source.placed("train")) if place in chosen]
+    return [row for place, row in enumerate(_shown(source)) if place in chosen]
+
+
+def _shown(source: Input) -> Iterator[Example]:
+    """The rows to train on that a teacher may be shown."""
+    return (row for _, row in source.placed("train") if not is_restricted(row))
 
 
 def _check_all_counted(run: _Run, n: int, n_used: int) -> None:
@@ -275,17 +281,21 @@ def _check_all_counted(run: _Run, n: int, n_used: int) -> None:
     assert n_used + tally.unused.total() == n, "an answer was neither used nor counted"
 
 
-def _work_folder(folder: Path, source: Input, options: Options) -> Path:
-    """The folder of this input and these settings, whatever may be spent; what others left is deleted."""
+def _check_made(run: _Run, n: int, what: str, of: int, tally: Tally) -> None:
+    """Raises InvalidInput where nothing was made, with the most frequent reasons."""
+    if n:
+        return
+    reasons = "; ".join(f"{n:,} {reason}" for reason, n in tally.unused.most_common(REASONS_SAID))
+    unanswered = run.asking.unanswered
+    again = ASKS_AGAIN.format(unanswered) if unanswered else ""
+    raise InvalidInput(NOTHING_MADE.format(f"none of {of:,} {what} could be used ({reasons})", again))
+
+
+def _digest(source: Input, options: Options) -> str:
+    """What tells this input with these settings, whatever may be spent, from others."""
     settings = {name: value for name, value in options.settings().items() if name != "budget"}
     text = json.dumps([source.sha256, settings], sort_keys=True)
-    work = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
-    with writing():
-        for other in folder.iterdir():
-            if other.is_dir() and other != work:
-                shutil.rmtree(other)
-        work.mkdir(exist_ok=True)
-    return work
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _report(path: Path, run: _Run, written: Written, command: str) -> dict[str, Any]:
@@ -294,6 +304,9 @@ def _report(path: Path, run: _Run, written: Written, command: str) -> dict[str, 
     costs = [its["cost"] for its in spent.values()]
     before = report_of(path) if path.is_dir() else {}
     n_may = len(source.wanted)
+    n_in, left_out = sum(source.n.values()), written.taken.get("originals left out by the mix", 0)
+    kept = sum(written.files.n[name] for name in FILES) - written.taken.get("teachers' rows", 0)
+    assert n_in == kept + left_out + written.labelled, "a row was lost without a reason"
     ids = [teacher.spec.id for teacher in run.teachers]
     return {
         "kind": "distilled",
@@ -301,7 +314,8 @@ def _report(path: Path, run: _Run, written: Written, command: str) -> dict[str, 
         "seed": options.seed,
         "settings": options.settings(),
         "rows": dict(written.files.n),
-        "rows_in": sum(source.n.values()),
+        "rows_in": n_in, "kept": kept, "left_out": left_out,
+        **({"labelled": written.labelled} if written.labelled else {}),
         "source": path.name,
         "source_sha256": source.sha256,
         **({"questions": {
@@ -315,6 +329,8 @@ def _report(path: Path, run: _Run, written: Written, command: str) -> dict[str, 
                 "used": tally.used[teacher.spec.id], "kept before": run.asking.cached[teacher.spec.id],
                 **spent.get(teacher.spec.id, {"asked": 0, "failed": 0, "cost": 0.0}), "terms": teacher.terms,
                 "told the style": teacher.takes_instructions,
+                **({"limits": list(teacher.spec.limits)} if teacher.spec.demo else {}),
+                **({"trouble": teacher.trouble} if teacher.trouble and run.asking.unanswered else {}),
             }
             for teacher in run.teachers
         },
@@ -323,6 +339,7 @@ def _report(path: Path, run: _Run, written: Written, command: str) -> dict[str, 
         }) else {}),
         "cost": None if any(cost is None for cost in costs) else sum(costs),
         "possibly_charged": sum(its["possibly"] for its in spent.values()),
+        "not_answered": run.asking.unanswered,
         "not_asked_yet": sum(n for reason, n in tally.unused.items() if reason.startswith(NOT_ASKED)),
         **({"mix": written.taken} if written.taken else {}),
         **({"weak_areas": source.weakness.report()} if source.weakness else {}),

@@ -13,7 +13,8 @@ from medchat.prompts import case_text
 from medchat.records import Example, Sampling
 from train.augment_children import id_of, with_id
 from train.distill_options import SEVERAL_TEMPERATURE, Options
-from train.teacher_records import Asked, Replied
+from train.teacher_flags import flagged
+from train.teacher_records import Asked, Replied, is_restricted
 from train.teachers import Teacher
 
 THINK = (
@@ -49,7 +50,8 @@ def asked_of(row: Example, key: str, teacher: Teacher, options: Options) -> list
     case = case_text(question, context)
     prompt = f"{instructions(row, options)}\n\n{case}" if teacher.takes_instructions else case
     sampling = several(teacher, options.answers, options.seed)
-    return [Asked(key, prompt, sampling=sampling, n=n) for n in range(options.answers)]
+    restricted = is_restricted(row)
+    return [Asked(key, prompt, sampling=sampling, n=n, restricted=restricted) for n in range(options.answers)]
 
 
 def several(teacher: Teacher, n: int, seed: int) -> Sampling:
@@ -65,6 +67,17 @@ def instructions(row: Example, options: Options) -> str:
 
 
 def row_of(
+    row: Example, reply: Replied, teacher: Teacher, options: Options, tools: Callable[[], Tools]
+) -> Example | Unused:
+    """The row with the teacher's answer, or why there is none; a flagged answer is never taught."""
+    made = _row_of(row, reply, teacher, options, tools)
+    if isinstance(made, Unused):
+        return made
+    reason = flagged(made)
+    return Unused(reason, reply.solution) if reason else made
+
+
+def _row_of(
     row: Example, reply: Replied, teacher: Teacher, options: Options, tools: Callable[[], Tools]
 ) -> Example | Unused:
     """The row with the teacher's answer.

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from train.progress import Progress, Stopped
-from train.teacher_records import Asked, Replied
+from train.teacher_records import RESTRICTED, Asked, Replied
 from train.teachers import Teacher
 
 HEARTBEAT_S = 0.2
@@ -31,6 +31,11 @@ class Asking:
         if reply.error:
             self.failed[model] += 1
             self.errors[model, reply.asked.key, reply.asked.n] = reply.error
+
+    @property
+    def unanswered(self) -> int:
+        """How many the same command asks again."""
+        return sum(error != RESTRICTED for error in self.errors.values())
 
     @property
     def done(self) -> int:
@@ -58,8 +63,8 @@ def ask_all(
                 asking.add(teacher.spec.id, reply)
 
     with ThreadPoolExecutor(len(teachers), thread_name_prefix="asking") as pool:
-        waiting = {pool.submit(work, teacher) for teacher in teachers}
-        stopped = False
+        names = {pool.submit(work, teacher): teacher.spec.id for teacher in teachers}
+        waiting, stopped = set(names), False
         while waiting:
             done, waiting = wait(waiting, HEARTBEAT_S, FIRST_EXCEPTION)
             if any(its.exception() for its in done):
@@ -69,7 +74,9 @@ def ask_all(
                 raise next((error for error in failed if not isinstance(error, Stopped)), failed[0])
             try:
                 if not stopped:
-                    progress.at(asking.done, f"{asking.done:,} answers")
+                    awaited = ", ".join(name for its, name in names.items() if its in waiting)
+                    note = f"; waiting for {awaited}" if awaited else ""
+                    progress.at(asking.done, f"{asking.done:,} answers{note}")
             except Stopped:
                 stopped = True
                 stop.set()  # the teachers raise it once what is under way has come

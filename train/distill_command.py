@@ -1,7 +1,6 @@
 """Command line of distillation: `python -m train distill IN --teacher MODEL --kind KIND --out OUT`."""
 
 import argparse
-import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -23,12 +22,13 @@ from train.distill_options import (
     mix_of,
     style_of,
 )
+from train.teacher_words import estimate_lines, has_price, limit_lines, price_of, spent_line
 
 if TYPE_CHECKING:
     from evaluation.metrics import Tools
     from medchat.keys import Limits
     from train.distill_rank import Ranks
-    from train.teachers import Estimate, Ledger, Price, Teacher
+    from train.teachers import Ledger, Teacher
 
 ABOUT = {
     "response": "answers of the teachers", "cot": "reasoning, then 'Final Answer:'",
@@ -124,6 +124,7 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings.from_environment(data_dir=args.data_dir)
     options = options_of(args, settings)
     _check_models(args, options, settings)
+    _say_limits(options, settings)
     if args.estimate:
         return _estimate(args, options, settings)
     from train.distill import Desk, distill
@@ -153,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
             writer.result({**{name: report[name] for name in kept}, "out": str(args.out)})
     print("\n".join(summary_lines(report)))
     print(args.out)
+    print(f"Before a model learns from it: `python -m train quality {args.out} --out DIR` draws the sample for people.")
     return 0
 
 
@@ -176,22 +178,32 @@ def command_of(args: argparse.Namespace) -> str:
 def summary_lines(report: Any) -> list[str]:
     """What came out, as text."""
     lines = [f"{name}.jsonl: {n:,}" for name, n in report["rows"].items()]
+    left = f" + {report['left_out']:,} originals left out by the mix" if report["left_out"] else ""
+    labelled = f" + {report['labelled']:,} that have an answer now" if report.get("labelled") else ""
+    lines.append(f"rows in: {report['rows_in']:,} = {report['kept']:,} kept{left}{labelled}")
+    if "questions_refused" in report:
+        lines += [f"new questions: {report['new_questions']:,}", *_reasons(report["questions_refused"])]
     answers = report["answers"]
-    lines.append(
-        f"answers: {answers['used'] + answers['unused']:,} = {answers['used']:,} used + {answers['unused']:,} not"
-    )
-    for table in ("unused", "no_pair", "questions_refused"):
-        reasons = report.get(table, {})
-        lines += [f"  {its['n']:,} {reason}" for reason, its in list(reasons.items())[:REASONS_SHOWN]]
+    total = answers["used"] + answers["unused"]
+    lines += [f"answers: {total:,} = {answers['used']:,} used + {answers['unused']:,} not", *_reasons(report["unused"])]
+    if "pairs" in report:
+        its = report["pairs"]
+        lines.append(f"questions: {its['questions']:,} = {its['pairs']:,} pairs + {its['without a pair']:,} without")
+        lines += _reasons(report["no_pair"])
     for model, its in {**report["teachers"], **report.get("judge", {})}.items():
-        cost = "cost not known" if its["cost"] is None else f"{its['cost']:.4f} USD"
-        kept = f", {its['kept before']:,} there already" if "kept before" in its else ""
-        lines.append(f"{model}: {its['asked']:,} answers{kept}, {its['failed']:,} failed attempts, {cost}")
+        lines.append(spent_line(model, its))
+        lines += [f"  {its['trouble']}"] if its.get("trouble") else []
     if report["possibly_charged"]:
         lines.append(f"broken-off answers may have cost up to {report['possibly_charged']:.4f} USD more")
-    if report["not_asked_yet"]:
-        lines.append(f"{report['not_asked_yet']:,} questions were not asked; the same command asks them")
+    if n := report["not_answered"]:
+        not_asked = report["not_asked_yet"]
+        of_these = f" ({not_asked:,} of them were not asked)" if not_asked else ""
+        lines.append(f"{n:,} not answered{of_these}; the same command asks them again")
     return lines
+
+
+def _reasons(rules: Any) -> list[str]:
+    return [f"  {its['n']:,} {reason}" for reason, its in list(rules.items())[:REASONS_SHOWN]]
 
 
 def _estimate(args: argparse.Namespace, options: Options, settings: Settings) -> int:
@@ -214,18 +226,6 @@ def _estimate(args: argparse.Namespace, options: Options, settings: Settings) ->
     return 0
 
 
-def estimate_lines(model: str, its: "Estimate") -> list[str]:
-    """The estimate as text."""
-    by = f"by {its.measured:,} earlier answers" if its.measured else "at most: no answer of it is there to go by"
-    cost = "cost not known: give --price" if its.cost is None else f"{its.cost:.4f} USD, at most {its.most_cost:.4f}"
-    time = "time not known" if its.seconds is None else f"about {max(its.seconds, 1) / 60:.1f} min"
-    return [
-        f"{model}: {its.requests:,} requests, {its.cached:,} answers there already",
-        f"  tokens: {its.prompt_tokens:,} in, {its.completion_tokens:,} out ({by})",
-        f"  {cost}; {time if its.requests else 'nothing to wait for'}",
-    ]
-
-
 def _teachers(
     args: argparse.Namespace, options: Options, settings: Settings, ledger: "Ledger", stop: Callable[[], bool]
 ) -> list["Teacher"]:
@@ -244,8 +244,18 @@ def _teacher(
     from train.teachers import teacher_of
 
     spec = Catalogue(settings.models_dir, settings.own_models_file).resolve(name)
-    price = price_of(args.price) if args.price and not _has_price(spec) else None
+    price = price_of(args.price) if args.price and not has_price(spec) else None
     return teacher_of(name, settings, ledger=ledger, limits=_limits(args, spec), price=price, stop=stop)
+
+
+def _say_limits(options: Options, settings: Settings) -> None:
+    """Say once, before anything is asked, what is not to be expected of a model for demonstration."""
+    from medchat.catalogue import Catalogue
+
+    catalogue = Catalogue(settings.models_dir, settings.own_models_file)
+    for spec in map(catalogue.resolve, dict.fromkeys(filter(None, (*options.teachers, options.judge)))):
+        for line in limit_lines(spec):
+            _say(line)
 
 
 def _check_models(args: argparse.Namespace, options: Options, settings: Settings) -> None:
@@ -255,22 +265,8 @@ def _check_models(args: argparse.Namespace, options: Options, settings: Settings
 
     catalogue = Catalogue(settings.models_dir, settings.own_models_file)
     for spec in map(catalogue.resolve, filter(None, (*options.teachers, options.judge))):
-        if options.budget is not None and not args.price and not _has_price(spec):
+        if options.budget is not None and not args.price and not has_price(spec):
             raise InvalidInput(UNPRICED.format(spec.name))
-
-
-def _has_price(spec: Any) -> bool:
-    return spec.endpoint is None or spec.endpoint.input_price is not None
-
-
-def price_of(text: str) -> "Price":
-    """ "0.5/2": US dollars for a million tokens in and out. Raises InvalidInput."""
-    from train.teachers import Price
-
-    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*/\s*(\d{1,6}(?:\.\d{1,6})?)\s*", text)
-    if not found:
-        raise InvalidInput(f"--price {text[:20]!r}: give US dollars for a million tokens in and out, such as 0.5/2.")
-    return Price(float(found[1]), float(found[2]))
 
 
 def _limits(args: argparse.Namespace, spec: Any) -> "Limits | None":

@@ -5,19 +5,21 @@ A judge compares each two answers in both orders, or counts the points of criter
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple, Protocol
 
 from evaluation.judge import Judge, Rubric, criteria_of, rubric_of_statements, share_of_points
 from evaluation.metrics import Answer
-from evaluation.unsafe import find_unsafe
 from medchat.prompts import case_text
 from medchat.records import Example
 from train.augment_children import id_of
 from train.distill_answers import Unused
+from train.teacher_flags import flagged
+from train.teacher_records import RESTRICTED, is_restricted
 
 NO_VERDICT, NO_WINNER, ONE_ANSWER = "no verdict of the judge", "no clear winner", "fewer than two different answers"
-UNSAFE = "unsafe advice in the best answer"
+BEST_FLAGGED = "the best answer is {}"
 MUST_HAVE = "must_have"
 
 
@@ -34,6 +36,11 @@ Scores = list[list[float | None]]  # of each question, of each answer; None wher
 class Ranks(Protocol):
     """What gives each of several answers a number; a higher one is better."""
 
+    @property
+    def is_here(self) -> bool:
+        """Whether nothing leaves this machine."""
+        ...
+
     def scores(self, rows: Sequence[Example], answers: Sequence[Sequence[Answer]]) -> Scores:
         """The number of each answer to each question."""
         ...
@@ -44,6 +51,7 @@ class JudgeRanks:
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
+        self.is_here = judge.spec.endpoint is None
 
     def scores(self, rows: Sequence[Example], answers: Sequence[Sequence[Answer]]) -> Scores:
         """See Ranks. A comparison that depends on the order is won by neither."""
@@ -82,6 +90,8 @@ class JudgeRanks:
 class RewardModelRanks:
     """The numbers of a reward model. score: pairs of question and answer -> a number each."""
 
+    is_here = True
+
     def __init__(self, score: Callable[[Sequence[tuple[str, str]]], list[float]]) -> None:
         self._score = score
 
@@ -101,9 +111,16 @@ def pairs_of(
 ) -> list[dict[str, Any] | Unused]:
     """Of each question a row of dpo.jsonl, or why there is none. ranker: the id of the judge or reward model."""
     different = [(row, _different(candidates)) for row, candidates in questions]
-    asked = [(row, its) for row, its in different if len(its) > 1]
+    faults = [
+        RESTRICTED if is_restricted(row) and not ranks.is_here else ONE_ANSWER if len(its) < 2 else ""
+        for row, its in different
+    ]
+    asked = [one for one, fault in zip(different, faults, strict=True) if not fault]
     scored = iter(ranks.scores([row for row, _ in asked], [[one.answer for one in its] for _, its in asked]))
-    return [_pair(row, its, next(scored), ranker) if len(its) > 1 else Unused(ONE_ANSWER) for row, its in different]
+    return [
+        Unused(fault) if fault else _pair(row, its, next(scored), ranker)
+        for (row, its), fault in zip(different, faults, strict=True)
+    ]
 
 
 def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -124,8 +141,8 @@ def _pair(
     chosen, rejected = candidates[best], candidates[worst]
     if known.count(known[best]) > 1:
         return Unused(NO_WINNER, chosen.answer.solution)
-    if find_unsafe(chosen.answer.solution, row):
-        return Unused(UNSAFE, chosen.answer.solution)
+    if reason := flagged(replace(row, answer=chosen.answer.solution, rationale=chosen.answer.reasoning, options=None)):
+        return Unused(BEST_FLAGGED.format(reason), chosen.answer.solution)
     return {
         "question_id": row.question_id, "question": row.question, "context": row.context,
         "chosen": _texts(chosen), "rejected": _texts(rejected), "margin": known[best] - known[worst],

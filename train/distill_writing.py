@@ -102,10 +102,11 @@ def new_ones(made: Sequence[Example | Unused], row: Example) -> Made:
 @dataclass
 class Written:
     """What stands in the files. taken: how many rows of either kind, and what the mix left out; licences: of the rows
-    to train on.
+    to train on. labelled: questions whose rows with an answer stand in their place.
     """
 
     files: RowsWriter
+    labelled: int = 0
     taken: dict[str, int] = field(default_factory=dict)
     licences: Counter[str] = field(default_factory=Counter)
 
@@ -123,7 +124,7 @@ def write_rows(
     is_taken = iter(taken(marks, n_original))
     lines = made.by_place(taken(made.marks(), n_teacher))
     candidate = "train" if source.kind != "label" else UNLABELLED
-    written = Written(RowsWriter(out))
+    written = Written(RowsWriter(out), int(labelled.sum()) if candidate == UNLABELLED else 0)
     held, n_candidate = next(lines, None), -1
     with written.files as files:
         for name, row in source.placed():

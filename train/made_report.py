@@ -186,7 +186,9 @@ MADE: Mapping[str, Kind] = MappingProxyType({
         " changed a number, a unit, a negation or a clinical fact was refused.",
         _augmented_lead,
         {
-            "kinds": ("New questions by kind", _kind_blocks), "topics": ("Topics", None),
+            "kinds": ("New questions by kind", _kind_blocks),
+            "balance": ("Rows to train on by group, before and after", None),
+            "topics": ("Topics", None),
             "teacher": ("The teacher", None),
         },
         ("children", "answered", "parents", "rows_in"),

@@ -5,19 +5,17 @@ OUT/.work, so that a run which was stopped or killed goes on there; other settin
 """
 
 import pickle
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from medchat import __version__
-from medchat.errors import InvalidInput
+from medchat.errors import InvalidInput, MedChatError
 from medchat.run_files import writing
 from train import prepare_figures as figures
-from train.adapters import ADAPTERS, Source, files_in
+from train.adapters import ADAPTERS, Skipped, Source, files_in, read
 from train.leaks import LeakCheck
 from train.prepare_balance import Asked, Mix, Sourced, mix
 from train.prepare_duplicates import KEPT, WEIGHT, find_repeats
@@ -30,12 +28,11 @@ from train.prepare_shards import UNLABELLED, Rows, tallies_in
 from train.prepare_splits import TRAIN, split_rows
 from train.prepare_writing import Files, Keys, keys_of, write_rows
 from train.progress import Progress
-from train.row_files import FILES, write_report
+from train.row_files import FILES, row_bytes, write_report
 from train.row_formats import writer
+from train.work_folder import work_folder
 
-WORK = ".work"
 FROZEN_ADAPTER = "examples"  # of frozen rows, and what rows of people's own are read by: their splits are final
-AT_WORK = "Another process prepares data in the folder {}; wait until it ends."
 
 
 def prepare(
@@ -57,30 +54,18 @@ def prepare(
     """
     progress = progress or Progress(lambda line: None)
     check_weights(sources, options)
-    with writing():
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / WORK / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise InvalidInput(AT_WORK.format(out.name)) from error
-    try:
+    with work_folder(out, invalid_is_final=True) as kept:
         inputs = _inputs(sources, options, data_dir, progress)
         check = leaks or LeakCheck(data_dir, options.suites)
-        report = _prepared(inputs, out, options, check, workers, progress)
-    except InvalidInput:  # the same command would only meet it again
-        shutil.rmtree(out / WORK, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    return report
+        its = [(one.source.adapter, one.source.name, one.sha256, one.frozen) for one in inputs]
+        work = kept.folder(digest_of(__version__, its, options.settings(), check.digest))
+        return _prepared(inputs, out, work, options, check, workers, progress)
 
 
 def _prepared(
-    inputs: Sequence[Input], out: Path, options: Options, check: LeakCheck, workers: int, progress: Progress
+    inputs: Sequence[Input], out: Path, work: Path, options: Options, check: LeakCheck, workers: int, progress: Progress
 ) -> dict[str, Any]:
-    work = _work_folder(out / WORK, inputs, options, check)
+    _keep_check(work / "leaks.pickle", check)
     how = How(options.reading, options.limits, work / "leaks.pickle", work)
     if not (work / "read").exists():
         read_all(inputs, how, options.limit, workers, progress)
@@ -105,27 +90,42 @@ def _inputs(sources: Sequence[Source], options: Options, data_dir: Path | None, 
     def fetched(rows: int) -> None:
         progress.at(0, f"{rows:,} rows fetched")
 
-    inputs = [look_at(source, files_in(source, cache, options.limit, fetched), progress) for source in sources]
+    inputs = []
+    for source in sources:
+        try:
+            inputs.append(look_at(source, files_in(source, cache, options.limit, fetched), progress))
+        except MedChatError as error:
+            raise type(error)(f"{ADAPTERS[source.adapter].title} ({source.name}): {error}") from error
     if options.frozen is not None:
         frozen = Source(FROZEN_ADAPTER, options.frozen)
+        _check_frozen(frozen, options.frozen)
         inputs.append(look_at(frozen, [options.frozen], progress, frozen=True))
     return inputs
 
 
-def _work_folder(folder: Path, inputs: Sequence[Input], options: Options, check: LeakCheck) -> Path:
-    """The folder of these inputs and settings, with the check for leaks in it; what others left is deleted."""
-    its = [(one.source.adapter, one.source.name, one.sha256, one.frozen) for one in inputs]
-    work = folder / digest_of(__version__, its, options.settings(), check.digest)
+def _check_frozen(source: Source, file: Path) -> None:
+    """Raises InvalidInput with file and line for a row that cannot be read: nobody reviewed what is not there."""
+    for where, row in read(source):
+        fault = f"{row.reason} ({row.detail})" if isinstance(row, Skipped) and row.detail else ""
+        if isinstance(row, Skipped):
+            fault = fault or row.reason
+        else:
+            try:
+                row_bytes(row)
+            except InvalidInput as error:
+                fault = str(error)
+        if fault:
+            raise InvalidInput(f"A frozen row cannot be read: {where}: {fault}. Put {file.name} right.")
+
+
+def _keep_check(file: Path, check: LeakCheck) -> None:
+    """Keep the check for the processes that read."""
+    if file.exists():
+        return
     with writing():
-        for other in folder.iterdir():
-            if other.is_dir() and other != work:
-                shutil.rmtree(other)
-        work.mkdir(exist_ok=True)
-        if not (work / "leaks.pickle").exists():
-            partial = work / "leaks.partial"
-            partial.write_bytes(pickle.dumps(check))
-            partial.replace(work / "leaks.pickle")
-    return work
+        partial = file.with_suffix(".partial")
+        partial.write_bytes(pickle.dumps(check))
+        partial.replace(file)
 
 
 def _written(

@@ -107,7 +107,10 @@ def _report(
         if u.sum() > n.sum()
     ]
     reached = {name: 100 * n / max(1, sum(after.values())) for name, n in after.items()}
-    notes = [_missed(name, share, reached[name], asked) for name, share in wanted.items()]
+    lonely = {name for name, n in before.items() if n and n == sum(before.values())}
+    notes = [
+        _missed(name, share, reached[name], asked) for name, share in wanted.items() if not lonely or name in lonely
+    ]
     if brief is not None:
         notes.append(_missed("brief answers", brief, _brief(used), asked))
     return {

@@ -11,6 +11,8 @@ from medchat.rundir import RunDir
 from medchat.settings import Settings
 
 NAMES_SHOWN = 3
+FAULTS = ("broken row", "broken file", "rest of a file after a fault in it", "no Example row")
+STAGES = ("Looking at the sources", "Reading", "Comparing", "Writing")
 
 
 def add_parser(commands: Any) -> None:
@@ -119,7 +121,8 @@ def options_in(args: argparse.Namespace) -> Any:
     from train.prepare_options import Options, balance_of, weights_of
 
     names = {field.name for field in fields(Limits)} - {"languages"}
-    languages = () if args.languages == "all" else tuple(filter(None, args.languages.split(",")))
+    codes = [code.strip() for code in args.languages.casefold().split(",")]
+    languages = () if codes == ["all"] else tuple(codes)
     limits = replace(Limits(**{name: getattr(args, name) for name in names}), languages=languages)
     return Options(
         seed=args.seed, reading=Reading(args.dialogues, args.choices, args.abstracts), limits=limits,
@@ -150,7 +153,7 @@ def _prepare(args: argparse.Namespace) -> int:
         try:
             report = prepare(
                 sources, args.out, options, data_dir=settings.data_dir, workers=settings.threads,
-                progress=Progress(_say, writer),
+                progress=Progress(_say, writer, stages=STAGES),
             )  # fmt: skip
         except Stopped:
             print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
@@ -159,12 +162,18 @@ def _prepare(args: argparse.Namespace) -> int:
             kept = ("kind", "rows", "rows_in", "kept", "dropped", "balance", "leaks", "sha256")
             writer.result({**{key: report[key] for key in kept}, "out": str(args.out)})
     print("\n".join(summary_lines(report)))
+    if options.format != "jsonl":
+        print(f"augment, distill, quality and run read JSONL alone: of these {options.format} files only"
+              " unlabelled.jsonl goes on; prepare with --format jsonl for the rest.")  # fmt: skip
     print(args.out)
     return 0
 
 
 def summary_lines(report: Any) -> list[str]:
     """What came out, as text."""
+    from train.prepare_figures import rule_words
+    from train.report_notes import notes_of
+
     lines = [f"{name}: {n:,}" for name, n in report["rows"].items()]
     for its in report["sources"]:
         dropped = sum(its["dropped"].values())
@@ -172,10 +181,17 @@ def summary_lines(report: Any) -> list[str]:
             f"{its['source']} ({its['adapter']}): {its['rows_in']:,} read = {its['kept']:,} kept"
             f" + {its['unlabelled']:,} without an answer + {dropped:,} dropped"
         )
-        lines += [f"  {n:,} {rule}" for rule, n in its["dropped"].items()]
+        lines += [f"  {rule_words(rule, n)}{_first_fault(report, its, rule)}" for rule, n in its["dropped"].items()]
     for its in report["balance"]["upsampled"]:
         lines.append(f"upsampled: {its['source']}, {its['rows']:,} rows used {its['used']:,} times")
-    return [*lines, *report["balance"]["notes"]]
+    return [*lines, *notes_of(report)]
+
+
+def _first_fault(report: Any, source: Any, rule: str) -> str:
+    """Where the first of the source's rows stands that cannot be read, and why; "" for another rule."""
+    examples = report["rules"][rule]["examples"] if rule in FAULTS else []
+    first = next((one for one in examples if one["source"] == source["source"]), None)
+    return f" (the first: {first['where']}: {first['text']})" if first else ""
 
 
 def _say(line: str) -> None:

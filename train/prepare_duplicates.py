@@ -16,13 +16,14 @@ from train.prepare_shards import MADE, UNLABELLED, Rows, Table
 from train.progress import Progress
 from train.ties import Said, Tie, said, similarity, tie_of
 
-KEPT, SAME, NEAR, BEFORE, HELD_OUT, CHILD, WEIGHT = range(7)  # what became of a row
+KEPT, SAME, NEAR, BEFORE, OPEN, HELD_OUT, CHILD, WEIGHT = range(8)  # what became of a row
 RULES = {
     SAME: "the same question with the same answer",
     NEAR: "near duplicate",
-    BEFORE: "a question that was there before",
+    BEFORE: "the same question with another answer",
+    OPEN: "no answer, and its question was there before",
     HELD_OUT: "paraphrase of a held-out question",
-    CHILD: "child of a held-out question",
+    CHILD: "made from a held-out question",
     WEIGHT: "left out by the weight of its source",
 }
 REMEMBERED = 4096  # rows whose words are kept while their neighbours are compared
@@ -92,8 +93,9 @@ def _fates(table: Table, same: Indices, near: Indices) -> tuple[Fates, Indices]:
     repeats = same != own
     agree = table["answer"] == table["answer"][same]
     unlabelled = table["flags"] & UNLABELLED != 0
-    fate[repeats & (~made | unlabelled)] = BEFORE
-    fate[repeats & agree & ~unlabelled] = SAME
+    fate[repeats & ~made] = BEFORE
+    fate[repeats & agree] = SAME
+    fate[repeats & unlabelled] = OPEN
     fate[(near >= 0) & ~repeats & ~made] = NEAR
     first = np.where(repeats, same, np.where(fate == NEAR, near, own))
     return fate, first
@@ -103,11 +105,27 @@ def _groups(table: Table, same: Indices, tied: Indices, parent: Indices) -> Indi
     own = np.arange(len(table))
     siblings = np.where((table["parent"] != 0) & (parent < 0), _first_with(table["parent"]), own)
     together = np.where(table["group"] != 0, _first_with(table["group"]), own)
-    ends = [same, tied, _first_with(table["mark"]), together, siblings, np.where(parent >= 0, parent, own)]
+    ends = [
+        same, tied, _first_with(table["mark"]), _first_alone(table), together, siblings,
+        np.where(parent >= 0, parent, own),
+    ]  # fmt: skip
     starts = np.tile(own, len(ends))
     edges = coo_array((np.ones(len(starts), np.bool_), (starts, np.concatenate(ends))), shape=(len(own), len(own)))
     _, labels = connected_components(edges, directed=False)
     return _first_with(labels)
+
+
+def _first_alone(table: Table) -> Indices:
+    """Of each row the first that asks and answers the same without a context, or itself where there is none (n,).
+
+    Rows that all have a context of their own are not the same: a set may ask one question of each of its cases.
+    """
+    own = np.arange(len(table))
+    _, place = np.unique(table["said"], return_inverse=True)
+    first = np.full(int(place.max(initial=-1)) + 1, len(table), np.int64)
+    alone = np.flatnonzero((table["context_words"] == 0) & (table["flags"] & UNLABELLED == 0))
+    np.minimum.at(first, place[alone], alone)
+    return np.where(first[place] < len(table), first[place], own)
 
 
 def _parents(table: Table) -> Indices:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from evaluation.benchmark_json import BROKEN_FILE, BROKEN_REST, BROKEN_ROW
 from train.adapters import ADAPTERS
 from train.cleaning import RULES as CLEANING
-from train.prepare_duplicates import BEFORE, KEPT, NEAR, SAME, Fates, Indices, Repeats, pair
+from train.prepare_duplicates import BEFORE, KEPT, NEAR, OPEN, SAME, Fates, Indices, Repeats, pair
 from train.prepare_duplicates import RULES as REPEATING
 from train.prepare_inputs import Input
 from train.prepare_options import Options, weight_of
@@ -25,12 +25,21 @@ ABOUT = {
     SAME: "question, options and answer were there before, letter case and white space aside",
     NEAR: "nothing but spelling, courtesies or typing errors differ from a row that was there before",
     BEFORE: "the question was there before with another answer; the first answer stays",
+    OPEN: "the row has no answer, and its question was there before: what stands there stays",
 }
 HELD_OUT_ABOUT = (
     "the same question, or nearly, is in validation or test, and the row is in the source's own train split or has no"
     " answer"
 )
 CHILD_ABOUT = "made from a row that validates or tests; held out are rows as they came alone"
+
+
+PLURALS = {  # of rules that name what they drop
+    "broken row": "broken rows", "broken file": "broken files", "near duplicate": "near duplicates",
+    "empty question": "empty questions", "empty answer": "empty answers",
+    "paraphrase of a held-out question": "paraphrases of held-out questions",
+    "a frozen row without an answer": "frozen rows without an answer",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,7 @@ def _source(number: int, its: Input, outcome: Outcome, options: Options) -> dict
     rows = dict(zip(FILES, in_files, strict=True))
     used = int(outcome.copies[mine & (outcome.file == 1)].sum())
     named = np.unique(table["split"][mine]).tolist()
+    strange = sum(tally.strange for tally in tallies)
     return {
         "adapter": its.source.adapter, "title": "Frozen validation rows" if its.frozen else adapter.title,
         "source": its.source.name, "home": adapter.home,
@@ -76,6 +86,7 @@ def _source(number: int, its: Input, outcome: Outcome, options: Options) -> dict
         "dropped": _sorted(dropped), "repaired": _sorted(_sum(tally.repaired for tally in tallies)),
         "rows": {split: rows[split] for split in SPLITS}, "official_splits": any(split > 1 for split in named),
         "weight": weight_of(its.source, options), "copies": round(used / rows["train"], 4) if rows["train"] else 0.0,
+        **({"strange": strange, "marks": sorted(adapter.marks), "licence": adapter.licence} if strange else {}),
     }  # fmt: skip
 
 
@@ -93,7 +104,7 @@ def rules(inputs: Sequence[Input], sources: Sequence[Mapping[str, Any]], outcome
 
 def _about_repeats() -> dict[str, str]:
     found = {REPEATING[fate]: about for fate, about in ABOUT.items()}
-    held_out, child, weight = (REPEATING[fate] for fate in range(BEFORE + 1, len(REPEATING) + 1))
+    held_out, child, weight = (REPEATING[fate] for fate in range(OPEN + 1, len(REPEATING) + 1))
     return {**found, held_out: HELD_OUT_ABOUT, child: CHILD_ABOUT, weight: "its source has a weight below 1"}
 
 
@@ -168,8 +179,15 @@ def reasons(tallies: Sequence[Sequence[Tally]], fate: Fates, file: Files) -> str
         rule: ": ".join(filter(None, first[rule])) for rule in (BROKEN_FILE, BROKEN_REST, BROKEN_ROW) if rule in first
     }
     return "; ".join(
-        f"{n} {rule}{f' ({told[rule]})' if rule in told else ''}" for rule, n in _sorted(dropped).items() if n
+        f"{rule_words(rule, n)}{f' ({told[rule]})' if rule in told else ''}"
+        for rule, n in _sorted(dropped).items()
+        if n
     )
+
+
+def rule_words(rule: str, n: int) -> str:
+    """ "4 broken rows", "1 near duplicate"."""
+    return f"{n:,} {PLURALS.get(rule, rule) if n != 1 else rule}"
 
 
 def _quantile(words: npt.NDArray[np.uint32], share: float) -> float | None:

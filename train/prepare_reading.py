@@ -3,29 +3,19 @@
 A chunk is the same rows whoever works on it, and however often the work was interrupted.
 """
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from contextlib import ExitStack
 from itertools import chain, islice
-from multiprocessing.process import BaseProcess
-from typing import Any
 
-from medchat.errors import RunError
 from train.adapters import Found, Piece, records_of
 from train.prepare_inputs import PIECE_BYTES, Input
 from train.prepare_rows import Chunk, How, read_chunk
 from train.prepare_shards import is_done, shard_path
 from train.progress import Progress
+from train.workers import Pool, ended
 
 CHUNK_RECORDS = 2000  # of a file that is read here
-WORKER_DIED = (
-    "A worker process died, of too little memory perhaps. The same command goes on from here; with MEDCHAT_THREADS=1 it"
-    " works without them."
-)
 
 
 def read_all(inputs: Sequence[Input], how: How, limit: int | None, workers: int, progress: Progress) -> None:
@@ -38,7 +28,7 @@ def read_all(inputs: Sequence[Input], how: How, limit: int | None, workers: int,
     first = list(islice(chunks, 2))
     alone = workers < 2 or len(first) < 2  # starting processes takes longer than one chunk
     with ExitStack() as stack:
-        pool = None if alone else stack.enter_context(_Pool(workers))
+        pool = None if alone else stack.enter_context(Pool(workers))
         under_way: set[Future[None]] = set()
         for chunk, behind in chain(first, chunks):
             if not is_done(shard_path(how.work, chunk.source, chunk.number)):
@@ -46,44 +36,9 @@ def read_all(inputs: Sequence[Input], how: How, limit: int | None, workers: int,
                     read_chunk(chunk, how)
                 else:
                     under_way.add(pool.submit(read_chunk, chunk, how))
-            under_way = _ended(under_way, 2 * workers)
+            under_way = ended(under_way, 2 * workers)
             progress.at(behind)
-        _ended(under_way, 0)
-
-
-def _ended(under_way: set[Future[None]], most: int) -> set[Future[None]]:
-    """Those still at work when no more than `most` are. Raises what went wrong in one that ended."""
-    while len(under_way) > most:
-        ended, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-        for future in ended:
-            try:
-                future.result()
-            except BrokenProcessPool as error:
-                raise RunError(WORKER_DIED) from error
-    return under_way
-
-
-class _Pool(ProcessPoolExecutor):
-    """Processes that end with this one. Leaving it by an error drops what has not begun."""
-
-    def __init__(self, workers: int) -> None:
-        # A fresh interpreter each: a fork would copy the locks of other threads as they happen to be.
-        super().__init__(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.shutdown(cancel_futures=error is not None)
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever: both ends of the pipe are in its own hands."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
-
-
-def _exit_after(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+        ended(under_way, 0)
 
 
 def _chunks(number: int, its: Input, limit: int | None, before: int) -> Iterator[tuple[Chunk, float]]:

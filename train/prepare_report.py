@@ -21,7 +21,6 @@ from evaluation.report_blocks import to_html as page
 from train.data_report import (
     counts,
     example_blocks,
-    licence_note,
     licence_section,
     made_section,
     mapping,
@@ -35,6 +34,7 @@ from train.data_report import (
     whole,
 )
 from train.made_report import MADE, made_document
+from train.report_notes import notes_of
 
 LENGTHS = {"question": "Questions", "answer": "Answers", "context": "Contexts"}
 FILES = {
@@ -44,7 +44,6 @@ FILES = {
     "unlabelled": "no answer yet",
 }
 TITLE_CHARS = 32
-UPSAMPLED_NOTED = 1.005  # copies of a row from which on it is said
 
 
 def to_html(report: Mapping[str, Any]) -> str:
@@ -92,33 +91,10 @@ def _glance(report: Mapping[str, Any], sources: list[Mapping[str, Any]]) -> list
     if dropped:
         most = [f"{name} ({n:,})" for name, n in list(dropped.items())[:3]]
         blocks.append(Text(f"Dropped most often: {', '.join(most)}."))
-    notes = list(_notes(report, sources))
+    notes = notes_of(report)
     if notes:
         blocks += [Heading("Look at these"), Points(notes)]
     return [*blocks, _flow(rows_in, dropped, rows)]
-
-
-def _notes(report: Mapping[str, Any], sources: list[Mapping[str, Any]]) -> list[str]:
-    """What somebody should look at before training."""
-    notes = [str(note) for note in mapping(report.get("balance")).get("notes") or ()]
-    for source in sources:
-        n_in, name = whole(source.get("rows_in")), str(source.get("title") or source.get("adapter"))
-        n_dropped = sum(counts(source.get("dropped")).values())
-        if n_in and n_dropped > n_in / 2:
-            notes.append(f"Of {name} more than half was dropped ({share_words(n_dropped, n_in)}): see why below.")
-        if whole(source.get("kept")) and not whole(mapping(source.get("rows")).get("train")):
-            notes.append(f"No row of {name} is to train on: all of its splits are held out.")
-        if (copies := source.get("copies")) and float(copies) > UPSAMPLED_NOTED:
-            notes.append(f"A training row of {name} is there {float(copies):.2f} times on average (upsampled).")
-    for licence in counts(report.get("licences")):
-        if note := licence_note(licence):
-            notes.append(f"Licence {licence or 'not stated'}: {note}.")
-    leaks = sum(counts(report.get("leaks")).values())
-    if leaks:
-        notes.append(f"{rows_words(leaks)} stood in an evaluation suite and were taken out, so that tests stay honest.")
-    if not whole(mapping(report.get("rows")).get("validation")):
-        notes.append("There is no row to validate with.")
-    return notes
 
 
 def _flow(rows_in: int, dropped: Mapping[str, int], rows: Mapping[str, Any]) -> Figure:
@@ -283,7 +259,10 @@ def _leak_section(report: Mapping[str, Any]) -> list[Section]:
     if "leaks" not in report:
         return []
     found = counts(report.get("leaks"))
-    how = "A row is taken out when it shares 13 words in a row, or 120 characters, with a question of a suite."
+    how = (
+        "A row is taken out when it shares 13 words in a row, or 120 characters, with a question of a suite, or when"
+        " its question holds a whole question of a suite, of five words or more."
+    )
     if not found:
         return [Section("leaks", "Questions of evaluation suites", [Text(f"None was found. {how}")])]
     table = Table("Rows taken out", ("Suite", "Rows"), [(name, f"{n:,}") for name, n in found.items()])

@@ -19,7 +19,7 @@ from evaluation.benchmark_json import BROKEN_ROW, Skipped
 from evaluation.suite_examples import fault_of
 from medchat.errors import InvalidInput
 from medchat.records import Example
-from train.adapters import Found, Piece, Placed, Reading, records_of, rows_of
+from train.adapters import ADAPTERS, Found, Piece, Placed, Reading, records_of, rows_of
 from train.cleaning import Limits, clean
 from train.leaks import LeakCheck
 from train.near_duplicates import band_hashes
@@ -67,7 +67,7 @@ class _Shard:
         self.examples: list[Example] = []
         self.rows: list[bytes] = []
         self.table: list[tuple[int, ...]] = []
-        self.rows_in = self.start = 0
+        self.rows_in = self.start = self.strange = 0
         self.dropped: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
         self.leaks: Counter[str] = Counter()
@@ -94,7 +94,7 @@ def read_chunk(chunk: Chunk, how: How) -> None:
             shard.drop(IN_SUITE.format(suite), where, example.question)
         else:
             _add(shard, where, example, chunk)
-    tally = Tally(shard.rows_in, shard.dropped, shard.repaired, shard.leaks, shard.shown)
+    tally = Tally(shard.rows_in, shard.dropped, shard.repaired, shard.leaks, shard.shown, shard.strange)
     bands = band_hashes([text_of(example) for example in shard.examples])
     table = np.array(shard.table, ROW) if shard.table else np.empty(0, ROW)
     write_shard(shard_path(how.work, chunk.source, chunk.number), shard.rows, table, bands, tally)
@@ -102,7 +102,7 @@ def read_chunk(chunk: Chunk, how: How) -> None:
 
 def _settled_rows(shard: _Shard, chunk: Chunk, how: How) -> Iterator[tuple[str, Example]]:
     """The rows that no rule dropped; those that one did are counted."""
-    for where, found in _found_in(chunk, how.reading):
+    for where, found in _found_in(shard, chunk, how.reading):
         shard.rows_in += 1
         if isinstance(found, Skipped):
             shard.drop(found.reason, where, found.detail)
@@ -116,9 +116,12 @@ def _settled_rows(shard: _Shard, chunk: Chunk, how: How) -> Iterator[tuple[str, 
             yield where, replace(example, meta={**example.meta, "where": example.meta.get("where") or where})
 
 
-def _found_in(chunk: Chunk, reading: Reading) -> Iterator[Placed]:
+def _found_in(shard: _Shard, chunk: Chunk, reading: Reading) -> Iterator[Placed]:
     for piece in chunk.pieces:
+        marks = ADAPTERS[piece.adapter].marks
         for record in records_of(piece) if chunk.items is None else chunk.items:
+            if marks and not isinstance(record[1], Skipped):
+                shard.strange += marks.isdisjoint(record[1])
             where = record[0].encode("utf-8", "replace").decode()  # the name of a file need not be text
             rows = [row for _, row in rows_of(piece, record, reading)] or [Skipped(NOTHING)]
             for row in rows:
@@ -156,7 +159,7 @@ def _add(shard: _Shard, where: str, example: Example, chunk: Chunk) -> None:
         shard.drop(BROKEN_ROW, where, f"{_fault(error)}: {example.question}")
         return
     line = b"[" + orjson.dumps(where) + b"," + data.rstrip() + b"]"
-    shard.table.append((*numbers[:6], shard.start, len(line), 0, chunk.source, *numbers[6:]))
+    shard.table.append((*numbers[:7], shard.start, len(line), 0, chunk.source, *numbers[7:]))
     shard.examples.append(example)
     shard.rows.append(line)
     shard.start += len(line)
@@ -187,8 +190,9 @@ def _numbers(example: Example, chunk: Chunk) -> tuple[int, ...]:
     flags |= BRIEF if answer and words <= BRIEF_WORDS else 0 if answer else UNLABELLED
     flags |= FROZEN if chunk.frozen else 0
     split = "validation" if chunk.frozen else example.split
+    said = f"{_normal(example.question)}\n{_normal(answer)}"
     return (
-        int(mark[:16], 16), hash_of(f"{mark}\n{options}"), hash_of(_normal(answer)), hash_of(example.id),
+        int(mark[:16], 16), hash_of(f"{mark}\n{options}"), hash_of(_normal(answer)), hash_of(said), hash_of(example.id),
         *(hash_of(str(tie)) if tie else 0 for tie in (parent, group)),
         SPLITS.index(split) + 1 if split in SPLITS else 0, flags,
         len(example.question.split()), words, len(example.context.split()),

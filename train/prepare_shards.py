@@ -18,13 +18,14 @@ from train.row_files import SPLITS
 
 UNLABELLED, MADE, BRIEF, FROZEN = 1, 2, 4, 8  # bits of "flags"
 ROW = np.dtype([
-    ("mark", np.uint64), ("same", np.uint64), ("answer", np.uint64), ("id", np.uint64), ("parent", np.uint64),
-    ("group", np.uint64), ("start", np.uint64), ("length", np.uint32), ("shard", np.uint32), ("source", np.uint16),
-    ("split", np.uint8), ("flags", np.uint8), ("question_words", np.uint32), ("answer_words", np.uint32),
-    ("context_words", np.uint32),
+    ("mark", np.uint64), ("same", np.uint64), ("answer", np.uint64), ("said", np.uint64), ("id", np.uint64),
+    ("parent", np.uint64), ("group", np.uint64), ("start", np.uint64), ("length", np.uint32), ("shard", np.uint32),
+    ("source", np.uint16), ("split", np.uint8), ("flags", np.uint8), ("question_words", np.uint32),
+    ("answer_words", np.uint32), ("context_words", np.uint32),
 ])  # fmt: skip
-# mark: hash of the question's id; same: of that and its options; answer, id, parent and group: hashes of these, 0 for
-# none. start, length: of the row's bytes in its shard; split: 1 + its index in SPLITS, 0 where the source says none.
+# mark: hash of the question's id; same: of that and its options; said: of question and answer without the context;
+# answer, id, parent and group: hashes of these, 0 for none. start, length: of the row's bytes in its shard; split: 1 +
+# its index in SPLITS, 0 where the source says none.
 
 Table = npt.NDArray[Any]
 Bands = npt.NDArray[np.uint64]
@@ -32,13 +33,17 @@ OPEN_FILES = 200
 
 
 class Tally(NamedTuple):
-    """What became of the items of a shard. dropped, repaired: rule -> how many; examples: rule -> (where, text)."""
+    """What became of the items of a shard. dropped, repaired: rule -> how many; examples: rule -> (where, text).
+
+    strange: records without any field that only their adapter's set has.
+    """
 
     rows_in: int
     dropped: Mapping[str, int]
     repaired: Mapping[str, int]
     leaks: Mapping[str, int]
     examples: Mapping[str, Sequence[tuple[str, str]]]
+    strange: int = 0
 
 
 def shard_path(work: Path, source: int, number: int) -> Path:

@@ -15,7 +15,7 @@ from train.prepare_duplicates import Indices
 from train.prepare_shards import Rows
 from train.prepare_splits import Splits
 from train.progress import Progress
-from train.row_files import FILES, SPLITS, RowsWriter, row_bytes
+from train.row_files import FILES, SPLITS, UNLABELLED, RowsWriter, row_bytes
 from train.row_formats import RowFormat
 
 WRITTEN_AT_ONCE = 1000  # between two reports of progress
@@ -72,7 +72,7 @@ def write_rows(
                     fields["meta"]["copy"] = copy + 1
                 fields["split"] = SPLITS[split[row] - 1]
                 example = Example(**fields)
-                writer.write_bytes(name, row_bytes(example) if plain else how.encode(example))
+                writer.write_bytes(name, row_bytes(example) if plain or name == UNLABELLED else how.encode(example))
                 done += 1
                 if done % WRITTEN_AT_ONCE == 0:
                     progress.at(done)

@@ -8,19 +8,15 @@ are held back. Every row that is read is in one of the files.
 
 import hashlib
 import shlex
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from medchat import __version__
 from medchat.errors import InvalidInput
 from medchat.records import Example
-from medchat.run_files import writing
 from train.prepare_options import digest_of
 from train.progress import Progress
 from train.quality_chunks import CHUNK_ROWS, Row, Source, check_all, flags_in, look_at, rows_in
@@ -43,12 +39,11 @@ from train.review import (
     content_sha,
 )
 from train.row_files import FILES, SPLITS, RowsWriter, report_of, write_report
+from train.work_folder import work_folder
 
-WORK = ".work"
 TO_BE_SEEN = "must be looked at"  # meta.review of a row that a model made
-CARRIED = ("sources", "template", "answer_format", "format")
+CARRIED = ("sources", "template", "answer_format")
 ACCEPTED = ("keep", "fix")
-AT_WORK = "Another process checks rows into the folder {}; wait until it ends."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +85,10 @@ def check(
     if out.resolve() == (folder if folder.is_dir() else folder.parent).resolve():
         raise InvalidInput("The checked rows need a folder of their own: give another one with --out.")
     source = look_at(folder, progress)
-    with writing():
-        (out / WORK).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / WORK / "lock")
-    try:
-        with lock.acquire(timeout=0):
-            work = _work_folder(out / WORK, source, options)
-            check_all(source, work, options.thresholds, workers, progress)
-            report = _written(folder, source, work, out, options, progress)
-    except Timeout as error:
-        raise InvalidInput(AT_WORK.format(out.name)) from error
-    shutil.rmtree(out / WORK, ignore_errors=True)
-    return report
+    with work_folder(out) as kept:
+        work = kept.folder(digest_of(__version__, source.digests, options.thresholds.settings()))
+        check_all(source, work, options.thresholds, workers, progress)
+        return _written(folder, source, work, out, options, progress)
 
 
 def command_of(folder: Path, options: Options) -> str:
@@ -116,17 +103,6 @@ def command_of(folder: Path, options: Options) -> str:
         if value != usual[name]:
             words += ["--set", f"{name}={','.join(value) if isinstance(value, list) else value}"]
     return shlex.join([*words, "--seed", str(options.seed), "--out", "DIR"])
-
-
-def _work_folder(folder: Path, source: Source, options: Options) -> Path:
-    """The folder of these rows and thresholds; what others left is deleted."""
-    work = folder / digest_of(__version__, source.digests, options.thresholds.settings())
-    with writing():
-        for other in folder.iterdir():
-            if other.is_dir() and other != work:
-                shutil.rmtree(other)
-        work.mkdir(exist_ok=True)
-    return work
 
 
 def _written(

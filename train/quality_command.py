@@ -10,6 +10,8 @@ from medchat.errors import InvalidInput
 from medchat.rundir import RunDir
 from medchat.settings import Settings
 
+STAGES = ("Looking at the rows", "Looking for the rows that others were made from", "Checking", "Writing")
+
 
 def add_parser(commands: Any) -> None:
     """Adds the command `quality`."""
@@ -73,7 +75,8 @@ def _quality(args: argparse.Namespace) -> int:
     }  # fmt: skip
     with folder.begin(config, 0, append=args.resume) if folder else nullcontext() as writer:
         try:
-            report = check(args.folder, args.out, options, workers=settings.threads, progress=Progress(_say, writer))
+            progress = Progress(_say, writer, stages=STAGES)
+            report = check(args.folder, args.out, options, workers=settings.threads, progress=progress)
         except Stopped:
             print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
             return 1

@@ -25,7 +25,7 @@ KEPT, FIXED, UNTOUCHED = "kept by a reviewer", "fixed by a reviewer", "not among
 UNREVIEWED = "of the random sample, not reviewed yet, without a flag"
 DROPPED, UNDECIDED = "dropped by a reviewer", "flagged, and nobody has decided yet"
 DISPUTED, HELD_BACK = "flagged, and reviewers differ", "held back, and nobody has decided yet"
-CARRIED = ("seed", "sources", "template", "answer_format", "format")  # what stays true of the rows
+CARRIED = ("seed", "sources", "template", "answer_format")  # what stays true of the rows
 
 
 def apply(folder: Path, reviews: Sequence[Review], out: Path, reviewers_per_row: int | None = None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Folders of rows: read one by one, written whole or not at all, with a report that says what is in them.
 
 A folder holds train, validation, test and unlabelled.jsonl, report.json and report.html. report.json is written last
-and removed first, so that a folder with one is a folder whose files belong together.
+and removed first, so that a folder with one is a folder whose files belong together. Only files are replaced that such
+a report names by their hash; while there is none, .written.json names those that a run was about to put there.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ UNLABELLED = "unlabelled"
 FILES = (*SPLITS, UNLABELLED)
 SUFFIXES = (".jsonl", ".csv", ".txt")  # in which rows are written
 REPORT, PAGE = "report.json", "report.html"
+WRITTEN = ".written.json"  # hashes of the files of a run that had not come to its report
 BUFFER_BYTES = 1 << 20
 
 
@@ -75,12 +77,36 @@ def report_of(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def check_own_files(folder: Path, names: Sequence[str] = FILES) -> None:
+    """Raises InvalidInput where a file of such a name is there that no report in the folder names by its hash."""
+    there = [file for name in names for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()]
+    ours = _written_hashes(folder) if there else []
+    for file in there:
+        with writing(), file.open("rb") as stream:
+            is_ours = hashlib.file_digest(stream, "sha256").hexdigest() in ours
+        if not is_ours:
+            raise InvalidInput(
+                f"{folder.name} holds a {file.name} that its report.json does not name, or that was changed since: it"
+                " would be lost. Move it away, or choose another --out."
+            )
+
+
+def _written_hashes(folder: Path) -> list[str]:
+    """SHA-256 (hex) of what was written into the folder."""
+    started = json_of(text_of(folder / WRITTEN) or "")
+    found = report_of(folder).get("sha256")
+    return [
+        *(found.values() if isinstance(found, dict) else ()), *(started if isinstance(started, list) else ()),
+    ]  # fmt: skip
+
+
 class RowsWriter:
     """Writes the files of a folder; they appear when the block is left without an error, and otherwise not at all.
 
-    names: the files, without their suffix; all of them are written, be it without a row. encode: a row -> its bytes;
-    header: of every file. n counts the rows, sha256 is of the files, both by name.
-    Raises RunError when the folder cannot be written.
+    names: the files, without their suffix; all of them are written, be it without a row. suffix, encode (a row -> its
+    bytes) and header: of all files but `unlabelled`, which is JSONL, for a teacher reads it. n counts the rows, sha256
+    is of the files, both by name. Raises RunError when the folder cannot be written, InvalidInput when it holds files
+    of these names that are somebody's own.
     """
 
     def __init__(
@@ -97,7 +123,7 @@ class RowsWriter:
         self._encode = encode
         self._header = header
         self._files: dict[str, BinaryIO] = {}
-        self._digests = {name: hashlib.sha256(header) for name in names}
+        self._digests = {name: hashlib.sha256(self._header_of(name)) for name in names}
 
     @property
     def sha256(self) -> dict[str, str]:
@@ -105,16 +131,18 @@ class RowsWriter:
         return {name: digest.hexdigest() for name, digest in self._digests.items()}
 
     def __enter__(self) -> Self:
+        check_own_files(self._folder, list(self.n))
         with writing():
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in self.n:
                 self._files[name] = self._partial(name).open("wb", buffering=BUFFER_BYTES)
-                self._files[name].write(self._header)
+                self._files[name].write(self._header_of(name))
         return self
 
     def write(self, row: Example, name: str = "") -> None:
         """Add the row to the file, by default the one in which it belongs."""
-        self.write_bytes(name or file_of(row), self._encode(row))
+        name = name or file_of(row)
+        self.write_bytes(name, row_bytes(row) if name == UNLABELLED else self._encode(row))
 
     def write_bytes(self, name: str, data: bytes, rows: int = 1) -> None:
         """Add so many rows that are encoded already."""
@@ -137,16 +165,24 @@ class RowsWriter:
                     self._partial(name).unlink(missing_ok=True)
 
     def _appear(self) -> None:
+        hashes = dict.fromkeys([*_written_hashes(self._folder), *self.sha256.values()])
+        write_whole(self._folder / WRITTEN, json.dumps(list(hashes)))
         for name in (REPORT, PAGE):
             (self._folder / name).unlink(missing_ok=True)
         for name in self._files:
-            self._partial(name).replace(self._folder / f"{name}{self._suffix}")
+            self._partial(name).replace(self._folder / f"{name}{self._suffix_of(name)}")
             for other in SUFFIXES:  # of an earlier run in another format
-                if other != self._suffix:
+                if other != self._suffix_of(name):
                     (self._folder / f"{name}{other}").unlink(missing_ok=True)
 
+    def _suffix_of(self, name: str) -> str:
+        return ".jsonl" if name == UNLABELLED else self._suffix
+
+    def _header_of(self, name: str) -> bytes:
+        return b"" if name == UNLABELLED else self._header
+
     def _partial(self, name: str) -> Path:
-        return self._folder / f".{name}{self._suffix}.partial"
+        return self._folder / f".{name}{self._suffix_of(name)}.partial"
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -156,3 +192,4 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     with writing():
         write_whole(folder / PAGE, to_html(report))
         write_whole(folder / REPORT, json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+        (folder / WRITTEN).unlink(missing_ok=True)

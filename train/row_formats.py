@@ -43,7 +43,8 @@ def writer(name: str, template: str = AS_RECIPE, answer_format: str = AS_RECIPE)
         raise InvalidInput(f"There is no format {name[:80]!r} for rows; choose {one_of(FORMATS)}.")
     if chosen.template == AS_RECIPE:
         raise InvalidInput(
-            f"Text pairs are written in a prompt template: choose {one_of(list(TEMPLATES))}, or another format."
+            f"--format text is written in a prompt template: add --template {' or --template '.join(TEMPLATES)}, or"
+            " choose another --format."
         )
     return RowFormat(".txt", b"", partial(_text_row, chosen=chosen))
 

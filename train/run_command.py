@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from medchat.errors import InvalidInput
 from medchat.intake import take_in_here
 from medchat.rundir import RUNS, RunDir
 from medchat.settings import Settings
@@ -63,8 +62,6 @@ def run(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, recipe: Recipe, settings: Settings) -> int:
     from train.run import is_done, train
 
-    if args.resume and args.run_dir is None:
-        raise InvalidInput("--resume goes on with the run in --run-dir; give that too.")
     moment = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = RunDir(args.run_dir or settings.data_dir / RUNS / f"{recipe.name}-{moment}")
     done = args.resume and is_done(folder)

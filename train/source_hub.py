@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evaluation.hub_rows import Load, hub_rows, write_rows
+from evaluation.hub_rows import UNREACHABLE, Load, hub_rows, is_unreachable, write_rows
 from evaluation.suite_files import FileHub
 from medchat.errors import DownloadFailed
 from train.adapter import Hub
@@ -74,6 +74,8 @@ def _splits_of(repo: str, config: str | None, revision: str) -> list[str]:
     try:
         return list(get_dataset_split_names(repo, config, revision=revision))
     except (DatasetsError, OSError, ValueError, httpx2.HTTPError) as error:
+        if is_unreachable(error):
+            raise DownloadFailed(UNREACHABLE.format(repo=repo)) from error
         reason = " ".join(str(error).split())[:200]
         raise DownloadFailed(
             f"The splits of {repo} could not be read from the Hub ({type(error).__name__}: {reason}). Try again with a "

@@ -2,6 +2,7 @@
 
 import math
 import queue
+import re
 import threading
 import time
 from collections import deque
@@ -29,7 +30,7 @@ from medchat.records import Done, Request, Text
 from train.progress import Stopped
 from train.teacher_cache import Kept, ReplyCache
 from train.teacher_ledger import Ledger
-from train.teacher_records import Asked, Clock, Price, Replied, WallClock, prompt_bound
+from train.teacher_records import RESTRICTED, Asked, Clock, Price, Replied, WallClock, prompt_bound
 
 AHEAD = 64  # questions looked at before there is room for them
 AT_ONCE = 8  # requests of a server that names no limit
@@ -47,6 +48,17 @@ LIMITED = "the server took no more requests"
 NO_END = "The teacher's answer came to no end."
 UNREADABLE = "The teacher's answer could not be read; look into the log."
 GAVE_UP = "not asked: {} requests in a row failed"
+NO_QUOTA, NO_KEY = "not asked: the day's quota is used up", "not asked: no key that the server takes"
+# Reasons are counted, so that they name neither the server nor what to do: of the words of an error this is left.
+_FAULTS = (
+    (r"broke off|came to no end", "the server broke off"),
+    (r"too long", "the server took too long"),
+    (r"cannot be reached|There is no way to", "the server cannot be reached"),
+    (r"overloaded or down", "the server is overloaded or down"),
+    (r"\(status \d+\)", "the server failed"),
+    (r"could not be read|not with a streamed chat|web page", "the server's answer could not be read"),
+)
+OTHER_FAULT = "the teacher failed"
 
 
 @dataclass(slots=True)
@@ -134,7 +146,7 @@ class Dealing:
         self._over = ""  # why nothing more is asked
         self._n_answered = self._failures_in_a_row = self._n_done = 0
         self._holds_until_s = -math.inf
-        self._first_error: MedChatError | None = None
+        self.first_error: MedChatError | None = None
 
     def replies(self) -> Iterator[Replied]:
         """See Teacher.ask."""
@@ -143,6 +155,8 @@ class Dealing:
             for reply in self._pull():
                 yield self._counted(reply)
             if self._exhausted and not self._by_id:
+                if self._over not in ("", OVER_BUDGET) and not self._n_answered and self.first_error:
+                    raise self.first_error
                 return
             if self._over:
                 yield from map(self._counted, self._give_up())
@@ -181,6 +195,9 @@ class Dealing:
             if asked is None:
                 self._exhausted = True
                 return
+            if asked.restricted and self._means.spec.endpoint:
+                yield Replied(asked, error=RESTRICTED)
+                continue
             request = self._means.request(asked)
             key = self._means.cache.key_of(request, asked.n)
             if job := self._by_id.get(key):
@@ -188,6 +205,7 @@ class Dealing:
             elif kept := self._means.cache.get(key):
                 reply = self._means.reply(asked, kept, cached=True)
                 ours = self._means.ledger.settle(key, reply.cost, kept.prompt_tokens, kept.completion_tokens)
+                self._n_answered += 1
                 yield replace(reply, cached=not ours)
             elif self._over:
                 yield Replied(asked, error=self._over)
@@ -292,19 +310,19 @@ class Dealing:
     def _reason_to_leave(self, outcome: _Outcome, error: MedChatError) -> str:
         """Why the request is not sent again, "" when it is; what the error means for its key."""
         job, pool, now = outcome.job, self._means.pool, self._means.clock.now()
-        self._first_error = self._first_error or error
+        self.first_error = self.first_error or error
         if isinstance(error, RateLimited):
             wait_s = error.retry_after_s or LIMITED_WAITS_S[min(job.limited, len(LIMITED_WAITS_S) - 1)]
             job.limited += 1
             if error.daily or wait_s > MOST_WAIT_S:
                 pool.retire(outcome.lease, str(error), project=True)
-                self._note_empty_pool()
+                self._note_empty_pool(error)
                 return ""
             pool.rest(outcome.lease, wait_s)
             return LIMITED if job.limited > len(LIMITED_WAITS_S) else ""
         if isinstance(error, AccessDenied):
             pool.retire(outcome.lease, str(error))
-            self._note_empty_pool()
+            self._note_empty_pool(error)
             return ""
         if isinstance(error, Withheld):
             return WITHHELD
@@ -320,12 +338,12 @@ class Dealing:
         elif self._failures_in_a_row >= FAILURES_IN_A_ROW:
             self._holds_until_s = now + wait_s
         job.ready_s = now + wait_s
-        return str(error) if job.attempts > len(WAITS_S) else ""
+        return fault_of(error) if job.attempts > len(WAITS_S) else ""
 
-    def _note_empty_pool(self) -> None:
+    def _note_empty_pool(self, error: MedChatError | None = None) -> None:
         if not self._means.pool.keys:
-            self._first_error = self._first_error or AccessDenied(self._means.pool.over)
-            self._over = f"not asked: {self._means.pool.over}"
+            self.first_error = self.first_error or AccessDenied(self._means.pool.over)
+            self._over = NO_QUOTA if isinstance(error, RateLimited) else NO_KEY
 
     def _left(self, job: _Job, reason: str) -> Iterator[Replied]:
         del self._by_id[job.id]
@@ -335,8 +353,6 @@ class Dealing:
         """What still comes, and then all that waits as not asked."""
         while self._under_way:
             yield from self._received(HEARTBEAT_S)
-        if not self._n_answered and self._first_error and self._over != OVER_BUDGET:
-            raise self._first_error
         while self._jobs:
             yield from self._left(self._jobs.popleft(), self._over)
 
@@ -345,6 +361,14 @@ class Dealing:
         end = time.monotonic() + STOP_GRACE_S
         while self._under_way and time.monotonic() < end:
             yield from self._received(HEARTBEAT_S)
+
+
+def fault_of(error: MedChatError) -> str:
+    """The error as a reason that can be counted."""
+    text = str(error)
+    name = next((name for words, name in _FAULTS if re.search(words, text)), OTHER_FAULT)
+    status = re.search(r"\(status \d+\)", text)
+    return f"{name} {status[0]}" if status else name
 
 
 def _kept(parser: IncrementalParser, raw: str, done: Done, seconds: float) -> Kept | None:

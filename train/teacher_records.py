@@ -5,10 +5,11 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from medchat.records import Request, Sampling
+from medchat.records import Example, Request, Sampling
 
 CHARS_PER_TOKEN = 3  # rather too many tokens for English
 TOKENS_PER_MESSAGE = 8
+RESTRICTED = "records that may not leave this machine"  # why such a question is not sent to a server
 
 
 class Clock(Protocol):
@@ -35,6 +36,7 @@ class Asked:
     """One question to a teacher. key: the caller's own name for it. system: "" for the model's own system prompt.
 
     sampling: None for what is usual for the model. n: the number of the answer, where several are wanted.
+    restricted: it holds a record that may not leave this machine: no server is asked.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Asked:
     system: str = ""
     sampling: Sampling | None = None
     n: int = 0
+    restricted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Estimate:
     be exceeded. measured: by how many kept answers of the model the expectation is; without any it is the most.
 
     cost, most_cost: US dollars, None where no price is known. seconds: None where nothing tells the pace.
+    restricted: questions that are not sent, since they may not leave this machine.
     """
 
     requests: int
@@ -81,6 +85,7 @@ class Estimate:
     most_cost: float | None
     seconds: float | None
     measured: int
+    restricted: int = 0
 
 
 class Price(NamedTuple):
@@ -92,6 +97,11 @@ class Price(NamedTuple):
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
         """US dollars."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
+
+def is_restricted(row: Example) -> bool:
+    """Whether the row may not leave this machine."""
+    return bool(row.meta.get("restricted"))
 
 
 def prompt_bound(request: Request) -> int:

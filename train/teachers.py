@@ -43,6 +43,7 @@ class Teacher:
         self._means = means
         self._limits = limits or Limits()
         self._closes = closes or ExitStack()
+        self.trouble = ""  # the first error of the last ask(), in a sentence that says what to do
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +82,7 @@ class Teacher:
         try:
             yield from dealing.replies()
         finally:
+            self.trouble = str(dealing.first_error or "")
             dealing.cut()
 
     def recall(self, asked: Asked) -> Replied | None:
@@ -91,8 +93,11 @@ class Teacher:
     def estimate(self, asked: Iterable[Asked]) -> Estimate:
         """What asking these would take; nothing is asked."""
         seen: set[str] = set()
-        n = n_cached = n_prompt = n_most = 0
+        n = n_cached = n_prompt = n_most = n_restricted = 0
         for one in asked:
+            if one.restricted and self.spec.endpoint:
+                n_restricted += 1
+                continue
             request = self._means.request(one)
             key = self._means.key_of(one, request)
             if key in seen:
@@ -111,7 +116,7 @@ class Teacher:
             cost=self.price.of(n_prompt, n_completion) if self.price else None,
             most_cost=self.price.of(n_prompt, n_most) if self.price else None,
             seconds=self._seconds(n, n_prompt + n_completion, pace.seconds if pace.n else None),
-            measured=pace.n,
+            measured=pace.n, restricted=n_restricted,
         )  # fmt: skip
 
     def _seconds(self, n: int, n_tokens: int, seconds_each: float | None) -> float | None:

@@ -17,6 +17,7 @@ from medchat.ui.data_folders import GONE, Folder
 
 PAGE_ROWS = 10
 PATIENCE_S = 1.5  # for one page, of which a search may need several
+COUNT_S = 1.0  # for counting what a search finds beyond its page
 CHECK_EVERY = 500  # rows between two looks at the clock
 MOST_LINE_BYTES = 8_000_000
 TEXT_CHARS = 200
@@ -63,7 +64,8 @@ class Place(NamedTuple):
 class Page(NamedTuple):
     """Rows of a page. cursor: where it began, "" for the first one. next: where the next one begins, "" for none.
 
-    share: how much of the files was read up to its end, 0 to 1.
+    share: how much of the files was read up to its end, 0 to 1. more: rows that a search finds after it; knows_more:
+    whether these are all.
     """
 
     rows: list[Found]
@@ -71,6 +73,8 @@ class Page(NamedTuple):
     next: str
     share: float
     is_search: bool
+    more: int = 0
+    knows_more: bool = False
 
 
 def page_of(
@@ -82,7 +86,8 @@ def page_of(
     is_wanted = _wanted(asked)
     start = _place_of(cursor, len(files))
     reached = start
-    for number, (place, after, line) in enumerate(_lines(files, start), 1):
+    lines = _lines(files, start)
+    for number, (place, after, line) in enumerate(lines, 1):
         row, fault = _parsed(line)
         if row is None or is_wanted(row):
             rows.append(Found(files[place.file].stem, f"line {place.line:,}", row, fault))
@@ -92,7 +97,25 @@ def page_of(
     else:
         return Page(rows, cursor, "", 1.0, asked.is_search)
     share = _share(files, reached)
-    return Page(rows, cursor, "" if share >= 1 else str(reached), share, asked.is_search)
+    found = Page(rows, cursor, "" if share >= 1 else str(reached), share, asked.is_search)
+    if not found.next or not asked.is_search or len(rows) < n:
+        return found
+    more, is_all = _count(lines, is_wanted, clock)
+    return found._replace(more=more, knows_more=is_all, next="" if is_all and not more else found.next)
+
+
+def _count(
+    lines: Iterator[tuple[Place, Place, bytes]], is_wanted: Callable[[Mapping[str, Any]], bool],
+    clock: Callable[[], float],
+) -> tuple[int, bool]:  # fmt: skip
+    """How many of the lines are wanted, and whether there was the time to read all."""
+    begun, n = clock(), 0
+    for number, (_, _, line) in enumerate(lines, 1):
+        row, _ = _parsed(line)
+        n += row is None or is_wanted(row)
+        if number % CHECK_EVERY == 0 and clock() - begun > COUNT_S:
+            return n, False
+    return n, True
 
 
 def _wanted(asked: Asked) -> Callable[[Mapping[str, Any]], bool]:

@@ -8,20 +8,21 @@ from uuid import uuid4
 
 from medchat.accounts import LOCAL, User
 from medchat.errors import InvalidInput, MedChatError
+from medchat.jobs import JobView
 from medchat.run_files import writing
 from medchat.run_state import ENDED
 from medchat.ui import data_order, data_sources, model_picker
-from medchat.ui.common import App, counted
+from medchat.ui.common import App
 from medchat.ui.data_folders import folder_named, folders_dir, is_taken
 from medchat.ui.data_form import Offered, fault_html, form_html, start_html
 from medchat.ui.data_forms import FIRST_TYPED, REFINING, TITLES, form_of
 from medchat.ui.data_order import Checked, Order
-from medchat.ui.data_source_views import catalogue_html, chosen_html
+from medchat.ui.data_source_views import Refused, catalogue_html, chosen_html
 from medchat.ui.data_sources import Chosen
 
 DRAFT = "data"
 MOST_KEYS = 1000
-ESTIMATED = ("distill",)  # the commands that say what they would cost
+ESTIMATED = ("augment", "distill")  # the commands that say what they would cost
 
 
 class Desk:
@@ -57,22 +58,23 @@ class Desk:
         from train.adapters import ADAPTERS
 
         offered = data_sources.offered(self._settings)
-        return catalogue_html(ADAPTERS, offered, names_any_path=user.id == LOCAL.id)
+        return catalogue_html(ADAPTERS, offered, owner=user.id, names_any_path=user.id == LOCAL.id)
 
-    def chosen_html(self, user: User, order: Order) -> str:
-        """The sources of the order, each as it is now."""
+    def chosen_html(self, user: User, order: Order, refused: Refused | None = None) -> str:
+        """The sources of the order, each as it is now. refused: what could not be added to them."""
         found: list[tuple[str, Chosen | str]] = []
         for text in order.sources:
             try:
                 found.append((text, data_sources.chosen(self._settings, user, text)))
             except MedChatError as error:
                 found.append((text, str(error)))
-        return chosen_html(found, order.weights)
+        return chosen_html(found, order.weights, refused)
 
     def form_html(self, order: Order) -> str:
         """The form of the order's command, with the order in it."""
         offered = Offered(model_picker.choices(self._app))
-        return form_html(form_of(order.command), order, offered, data_order.free_name(self._settings, order))
+        free_name = data_order.free_name(self._settings, order, self._in_line())
+        return form_html(form_of(order.command), order, offered, free_name)
 
     def check_html(self, user: User, order: Order) -> str:
         """What would run, or what is wrong with the order."""
@@ -80,17 +82,15 @@ class Desk:
             checked = self.checked(user, order)
         except MedChatError as error:
             return fault_html(str(error))
-        waiting = sum(view.state.status not in ENDED for view in self._app.jobs.all())
-        notes = [f"It is written to {checked.out}."]
-        notes += [f"{counted(waiting, 'run')} before it in line."] if waiting else []
+        waiting = self._at_work()
         return start_html(
-            order, data_order.shown_command(checked.argv, self._settings), notes, checked.leaves,
+            order, data_order.shown_command(checked.argv, self._settings), checked.out, waiting, checked.leaves,
             verb="Put it in line" if waiting else form_of(order.command).verb, estimates=order.command in ESTIMATED,
         )  # fmt: skip
 
     def checked(self, user: User, order: Order) -> Checked:
         """The order with its command. Raises MedChatError."""
-        return data_order.check(self._settings, self._app.catalogue, user, order)
+        return data_order.check(self._settings, self._app.catalogue, user, order, self._in_line())
 
     def start(self, user: User, order: Order, key: str) -> tuple[str, str]:
         """The id and the name of the job that the order became; of one key there is one job. Raises MedChatError."""
@@ -99,8 +99,6 @@ class Desk:
             if known:
                 return known, self._app.jobs.view(known).job.name
             checked = self.checked(user, order)
-            if any(data_order.out_of(view.job.argv) == checked.out for view in self._at_work()):
-                raise InvalidInput(f"A job that writes {checked.out.name} is in line already; give another name.")
             name = f"{TITLES[order.command]}: {checked.out.name}"
             job_id = self._app.jobs.submit("prepare", name, checked.argv, user.id, checked.variables)
             self._started[user.id, key] = job_id
@@ -137,5 +135,12 @@ class Desk:
             folder.path.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
-    def _at_work(self) -> list[Any]:
-        return [view for view in self._app.jobs.all() if view.state.status not in ENDED]
+    def _at_work(self) -> list[JobView]:
+        """The jobs that have not ended, in the order in which they are done."""
+        views = [view for view in self._app.jobs.all() if view.state.status not in ENDED]
+        return sorted(views, key=lambda view: (view.place or 0, view.state.turn))
+
+    def _in_line(self) -> set[str]:
+        """The names of the data sets that jobs are going to write."""
+        outs = (data_order.out_of(view.job.argv) for view in self._at_work())
+        return {out.name for out in outs if out is not None and out.parent == folders_dir(self._settings)}

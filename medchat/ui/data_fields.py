@@ -1,7 +1,8 @@
 """Settings of a command that makes or changes data: what they mean, what they may be, and how they are said."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ Kind = Literal["choice", "many", "switch", "whole", "number", "text", "file", "m
 TEXT_CHARS = 4000
 SEPARATOR = ","
 SET = "set."  # before the key of a threshold, which is said as --set KEY=VALUE
+_OPTION = re.compile(r"--([a-z][a-z-]*)(?:[ =]([A-Z]{2,}|\d+|[a-z][a-z-]*)\b)?")  # with what it is set to
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class Field:
     """A setting. key: its option without the dashes. default: what the command takes where nothing is said.
 
     choices: value and words of a choice, or of each box of "many". low, high: of a number. required: it has no default.
-    none: what is said where no box is ticked and some are by default.
+    none: what is said where no box is ticked and some are by default. settle: the text as the command takes it; raises
+    InvalidInput for what it would refuse.
     """
 
     key: str
@@ -31,6 +34,12 @@ class Field:
     high: float = 0
     required: bool = False
     none: str = ""
+    settle: Callable[[str], str] | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a part of a whole, which may be typed in percent."""
+        return self.kind == "number" and self.high <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,8 @@ def checked(form: Form, typed: Mapping[str, str]) -> dict[str, str]:
         if field.required and not text:
             raise InvalidInput(f"{field.label}: choose at least one.")
         if text and text != field.default:
-            _check(field, text)
-            found[key] = text
+            if (settled := _settled(form, field, text)) != field.default:
+                found[key] = settled
         elif not text and field.none:
             found[key] = field.none
         elif not text and field.default and field.kind in ("whole", "number", "text"):
@@ -109,24 +118,67 @@ def from_arguments(form: Form, argv: Sequence[str]) -> dict[str, str]:
     return typed
 
 
+def in_labels(form: Form, message: str) -> str:
+    """A command's complaint with the labels of the form in place of its options: “Kind: ranked answers”."""
+
+    def label(found: re.Match[str]) -> str:
+        field = form.fields.get(found[1])
+        if field is None:
+            return found[0]
+        value = found[2] or ""
+        if words := dict(field.choices).get(value, ""):
+            return f"“{field.label}: {words}”"
+        return f"“{field.label}”" + (f" {value}" if value and not value.isupper() else "")
+
+    return _OPTION.sub(label, message)
+
+
+def _settled(form: Form, field: Field, text: str) -> str:
+    """The text as the command takes it. Raises InvalidInput with the field's label."""
+    _check(field, text)
+    if field.kind in ("whole", "number"):
+        return _number(field, text)
+    if field.settle is None:
+        return text
+    try:
+        return field.settle(text)
+    except InvalidInput as error:
+        said = str(error).removeprefix(f"--{field.key}").lstrip(": ")
+        raise InvalidInput(f"{field.label}: {in_labels(form, said)}") from error
+
+
 def _check(field: Field, text: str) -> None:
     if len(text) > TEXT_CHARS or not text.isprintable():
         raise InvalidInput(f"{field.label}: use one line of at most {TEXT_CHARS:,} characters.")
-    if field.kind in ("whole", "number"):
-        _check_number(field, text)
-    elif field.kind in ("choice", "many"):
+    if field.kind in ("choice", "many"):
         known = {value for value, _ in field.choices}
         given = text.split(SEPARATOR) if field.kind == "many" else [text]
         if not set(given) <= known:
             raise InvalidInput(f"{field.label}: choose what is listed.")
 
 
-def _check_number(field: Field, text: str) -> None:
+def _number(field: Field, text: str) -> str:
+    """The number, a share in percent too, as the command takes it."""
+    if "," in text:
+        put = text.replace(",", "" if field.kind == "whole" else ".")
+        raise InvalidInput(
+            f"{field.label}: write {'no comma' if field.kind == 'whole' else 'a point, not a comma'}: {put}"
+        )
+    percent = field.is_share and text.endswith("%")
     try:
-        value = float(text)
+        value = float(text.removesuffix("%")) / 100 if percent else float(text)
     except ValueError:
         value = math.nan
-    wanted = "a whole number" if field.kind == "whole" else "a number"
-    is_wanted = value == int(value) if field.kind == "whole" and math.isfinite(value) else math.isfinite(value)
-    if not is_wanted or not field.low <= value <= field.high:
-        raise InvalidInput(f"{field.label}: give {wanted} from {field.low:,g} to {field.high:,g}.")
+    value = round(value, 12) if math.isfinite(value) else math.nan
+    is_wanted = field.low <= value <= field.high and (field.kind == "number" or value == int(value))
+    if not is_wanted:
+        wanted = "a whole number" if field.kind == "whole" else "a number"
+        range_of = f"from {_figure(field.low)} to {_figure(field.high)}"
+        in_percent = f", or {_figure(100 * field.low)}% to {_figure(100 * field.high)}%" if field.is_share else ""
+        raise InvalidInput(f"{field.label}: give {wanted} {range_of}{in_percent}.")
+    return str(int(value)) if field.kind == "whole" else f"{value:.12g}"
+
+
+def _figure(value: float) -> str:
+    """The number written out."""
+    return f"{value:,.15g}"

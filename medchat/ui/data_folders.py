@@ -11,7 +11,15 @@ from medchat.settings import Settings
 
 PREPARED = "prepared"  # folder of the data folder
 REPORT, PAGE, REVIEW = "report.json", "report.html", "review.jsonl"
-FILES = ("train", "validation", "test", "unlabelled", "dpo")  # what may be in it, in the order that it is shown in
+HELD = "held"  # rows that are in no training until a reviewer has decided
+FILES = (
+    "train",
+    "validation",
+    "test",
+    "unlabelled",
+    "dpo",
+    HELD,
+)  # what may be in it, in the order that it is shown in
 SUFFIXES = (".jsonl", ".csv", ".txt")
 MOST = 500
 KINDS = {"prepared": "Prepared", "augmented": "Augmented", "distilled": "Distilled", "quality": "Checked",
@@ -44,6 +52,29 @@ class Folder:
         """Rows of each split, as the report has them."""
         found = self.report.get("rows")
         return {name: n for name, n in found.items() if isinstance(n, int)} if isinstance(found, dict) else {}
+
+    @property
+    def parent(self) -> str:
+        """The data set that it was made from, "" for sources."""
+        found = self.report.get("from", self.report.get("source"))
+        return found if isinstance(found, str) else ""
+
+    @property
+    def n_held(self) -> int:
+        """Rows that are held back until a reviewer has decided."""
+        found = self.report.get("held_rows")
+        return found if isinstance(found, int) else 0
+
+    def held_with(self, flag: str) -> int:
+        """Rows with this flag that are held back."""
+        found = self.report.get("held_because_of")
+        n = found.get(flag) if isinstance(found, dict) else 0
+        return n if isinstance(n, int) else 0
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether its rows were looked through for flags."""
+        return self.report.get("kind") in ("quality", "reviewed")
 
     @property
     def is_read_here(self) -> bool:

@@ -1,12 +1,16 @@
 """The form of a command on data as HTML, and what would run."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from medchat.ui.common import escape
+from medchat.jobs import JobView
+from medchat.ui.common import counted, escape
 from medchat.ui.data_fields import SEPARATOR, Field, Form, Section
 from medchat.ui.data_order import NAME_CHARS, Order
+
+MOST_NAMED = 3  # jobs in line before it
 
 
 class Offered(NamedTuple):
@@ -45,10 +49,18 @@ def fault_html(message: str) -> str:
 
 
 def start_html(
-    order: Order, command: str, notes: Sequence[str], leaves: Sequence[str], *, verb: str, estimates: bool
-) -> str:
-    """What would run, and the button that begins it. leaves: hosts that rows are sent to."""
-    told = "".join(f'<p class="mc-small">{escape(note)}</p>' for note in notes)
+    order: Order, command: str, out: Path, before: Sequence[JobView], leaves: Sequence[str], *, verb: str,
+    estimates: bool,
+) -> str:  # fmt: skip
+    """What would run, and the button that begins it. before: the jobs in line before it. leaves: hosts that rows are
+    sent to.
+    """
+    called = (
+        f'<p class="mc-small mc-called" role="status">It will be called <strong>{escape(out.name)}</strong>.</p>'
+        if order.name and order.name != out.name
+        else ""
+    )
+    told = f'<p class="mc-small">It is written to {escape(str(out))}.</p>{_before_html(before)}'
     sent = "".join(
         f'<p class="mc-leaves" role="note"><strong>Rows leave your machine:</strong> they will be sent to '
         f"<strong>{escape(host)}</strong>.</p>"
@@ -62,7 +74,7 @@ def start_html(
         else ""
     )
     return (
-        f'<h3>Command line</h3><div class="mc-command"><pre class="mc-code" tabindex="0" role="region" '
+        f'{called}<h3>Command line</h3><div class="mc-command"><pre class="mc-code" tabindex="0" role="region" '
         f'aria-label="Command line">{escape(command)}</pre><button type="button" class="mc-button" data-do="data-copy" '
         f'id="data-copy-{name}">Copy</button></div>{told}{sent}<div class="mc-form-buttons">{ask}'
         f'<button type="button" class="mc-button mc-primary" data-do="data-start" data-command="{name}" '
@@ -70,13 +82,19 @@ def start_html(
     )
 
 
-def said_html(title: str, said: str) -> str:
-    """What a command has said."""
-    return (
-        '<section class="mc-preview" aria-labelledby="data-said"><h3 id="data-said" tabindex="-1">'
-        f'{escape(title)}</h3><pre class="mc-code" tabindex="0" role="region" aria-labelledby="data-said">'
-        f"{escape(said.strip())}</pre></section>"
+def _before_html(before: Sequence[JobView]) -> str:
+    """The jobs in line before it; the data jobs with the way to them."""
+    if not before:
+        return ""
+    named = ", ".join(
+        f'<button type="button" class="mc-link" data-do="data-to-run" data-run="{escape(view.job.id)}" '
+        f'id="data-to-run-{escape(view.job.id)}">{escape(view.job.name)}</button>'
+        if view.job.kind == "prepare"
+        else f'<span dir="auto">{escape(view.job.name)}</span>'
+        for view in before[:MOST_NAMED]
     )
+    further = f" and {len(before) - MOST_NAMED} more" if len(before) > MOST_NAMED else ""
+    return f'<p class="mc-small">{counted(len(before), "run")} before it in line: {named}{further}.</p>'
 
 
 def _section_html(form: Form, section: Section, order: Order, offered: Offered) -> str:

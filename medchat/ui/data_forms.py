@@ -7,7 +7,8 @@ from pathlib import Path
 from medchat.errors import InvalidInput
 from medchat.formats import FORMATS
 from medchat.records import SAMPLING_RANGES
-from medchat.ui.data_fields import SEPARATOR, SET, Field, Form, Section
+from medchat.ui import data_texts
+from medchat.ui.data_fields import SEPARATOR, SET, Field, Form, Section, in_labels
 
 COMMANDS = ("prepare", "augment", "distill", "quality")
 REFINING = ("augment", "distill", "quality")  # what takes a prepared folder
@@ -16,7 +17,9 @@ FIRST_TYPED = {"augment": {"kind": "synonyms,split,perturbation"}}  # what needs
 SEED = Field("seed", "Seed", "the same inputs and seed give the same bytes", "whole", "0",
              high=SAMPLING_RANGES["seed"].high)  # fmt: skip
 BUDGET = Field("budget", "Spending limit in USD", "no request is sent that might go over it; empty: none", "number",
-               high=1e6)  # fmt: skip
+               low=0.01, high=1e6)  # fmt: skip
+PRICE = Field("price", "Price", "USD for a million tokens, in and out, such as 0.5/1.5; empty: the catalogue’s", "text",
+              settle=data_texts.price)  # fmt: skip
 
 
 @cache
@@ -27,6 +30,13 @@ def form_of(command: str) -> Form:
 
 def check_together(command: str, given: Mapping[str, str]) -> None:
     """Raises InvalidInput for settings that do not go together. given: those that are not as they come."""
+    try:
+        _check_together(command, given)
+    except InvalidInput as error:
+        raise InvalidInput(in_labels(form_of(command), str(error))) from error
+
+
+def _check_together(command: str, given: Mapping[str, str]) -> None:
     if command == "augment":
         from train.augment_options import options_of
 
@@ -41,20 +51,21 @@ def check_together(command: str, given: Mapping[str, str]) -> None:
             reward_model=Path(given["reward-model"]) if given.get("reward-model") else None,
             weak=Path(given["weak"]) if given.get("weak") else None,
         ))  # fmt: skip
-        distill_options.style_of(given.get("style", distill_options.DEFAULT_STYLE))
     elif command == "prepare":
-        from train.prepare_options import Options, balance_of
-
-        Options(balance=balance_of(given.get("balance", "none")))
         if float(given.get("brief-share", "0.5")) in (0, 1):
-            raise InvalidInput("Brief answers: give a share between 0 and 1, such as 0.2.")
+            raise InvalidInput("Brief answers: give a share between 0 and 1, such as 0.2 or 20%.")
+        fields = form_of(command).fields
+        for what in ("question", "answer"):
+            low, high = fields[f"min-{what}-chars"], fields[f"max-{what}-chars"]
+            if int(given.get(low.key, low.default)) > int(given.get(high.key, high.default)):
+                raise InvalidInput(f"{low.label} is longer than {high.label.lower()}: no row could have both.")
 
 
 def _prepare() -> Form:
     return Form(
         TITLES["prepare"],
-        "Rows are read, cleaned, checked against the evaluation suites, said once, split by question, balanced and "
-        "shuffled.",
+        "Rows are read, cleaned, checked against the evaluation suites, freed of repeats, split by question, balanced "
+        "and shuffled.",
         "Prepare",
         (_splits_and_balance(), _reading(), _coming_out()),
     )
@@ -62,10 +73,11 @@ def _prepare() -> Form:
 
 def _splits_and_balance() -> Section:
     return Section("Splits and balance", (
-        Field("validation", "Validation", "share of the questions, 0.1 to 0.2; official splits are kept", "number",
-              "0.1", low=0.1, high=0.2),
+        Field("validation", "Validation", "share of the questions, 0.1 to 0.2 or 10% to 20%; official splits are kept",
+              "number", "0.1", low=0.1, high=0.2),
         Field("test", "Test", "share of the questions that is kept back for the end", "number", "0.1", high=0.2),
-        Field("balance", "Balance", "knowledge to conversation in percent, such as 75/25, or none", "text", "75/25"),
+        Field("balance", "Balance", "knowledge to conversation in percent, such as 75/25, or none", "text", "75/25",
+              settle=data_texts.balance),
         Field("brief-share", "Brief answers", "share of brief answers in train; empty: as it comes", "number", high=1),
         Field("limit", "Rows of each source", "reads only the first ones, for a trial; empty: all", "whole", low=1,
               high=1e9),
@@ -86,7 +98,8 @@ def _reading() -> Section:
         Field("choices", "Multiple choice", "with its options, or as a question that the explanation answers", "choice",
               "options", (("options", "with options"), ("explained", "as question and explanation"))),
         Field("abstracts", "Abstract as context", "PubMedQA’s abstracts stand before its questions", "switch"),
-        Field("languages", "Languages", "codes, separated by commas, or all; rows in others are dropped", "text", "en"),
+        Field("languages", "Languages", "codes such as en,de, or all; rows in others are dropped", "text", "en",
+              settle=data_texts.languages),
         length("min-question-chars", "Shortest question", "in characters; shorter ones are dropped", "8", 1),
         length("max-question-chars", "Longest question", "in characters; longer ones are dropped", "8000", 1),
         length("min-answer-chars", "Shortest answer", "in characters, of free questions", "2", 0),
@@ -125,6 +138,7 @@ def _augment() -> Form:
             Field("per-question", "Children a question", "at most so many of each kind", "whole", "2", low=1, high=10),
             Field("limit", "Rows", "only the first ones get children; empty: all", "whole", low=1, high=1e9),
             BUDGET,
+            PRICE,
             Field("topics", "Topics", "a file with one topic a line; empty: conditions that hardly any row names",
                   "file"),
             SEED,
@@ -151,13 +165,14 @@ def _distil() -> Form:
                 Field("limit", "Questions", "at most so many are asked; empty: all", "whole", low=1, high=1e9),
                 Field("questions", "New questions", "so many, where the kind is new questions", "whole", "20", low=1,
                       high=100_000),
-                Field("mix", "Mix", "teachers’ rows to originals in percent, such as 50/50; empty: all", "text"),
+                Field("mix", "Mix", "teachers’ rows to originals in percent, such as 50/50; empty: all", "text",
+                      settle=data_texts.mix),
                 BUDGET,
                 SEED,
             ), is_open=True),
             Section("Style, judge and weak areas", (
                 Field("style", "Style", "one for all teachers: doctor, plain, brief, textbook, or your own words",
-                      "text", "doctor"),
+                      "text", "doctor", settle=data_texts.style),
                 Field("judge", "Judge", "the model that ranks answers, for preference pairs", "model"),
                 Field("reward-model", "Reward model", "the folder of a classifier that ranks, in place of a judge",
                       "file"),
@@ -167,8 +182,7 @@ def _distil() -> Form:
                       "number", "0.5", low=0.01, high=1),
             )),
             Section("Limits of the servers", (
-                Field("price", "Price", "USD for a million tokens, in and out, such as 0.5/1.5; empty: the catalogue’s",
-                      "text"),
+                PRICE,
                 Field("requests-per-minute", "Requests a minute", "of each key; empty: the catalogue’s", "whole", low=1,
                       high=1e6),
                 Field("tokens-per-minute", "Tokens a minute", "of each key; empty: the catalogue’s", "whole", low=1,

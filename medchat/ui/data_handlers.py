@@ -7,21 +7,30 @@ from uuid import uuid4
 
 import gradio as gr
 
-from medchat.accounts import DELETED, JOB_DELETED, JOB_RESUMED, JOB_STARTED, JOB_STOPPED, User
-from medchat.errors import InvalidInput
+from medchat.accounts import CALL_REFUSED, DELETED, JOB_DELETED, JOB_RESUMED, JOB_STARTED, JOB_STOPPED, User
+from medchat.errors import InvalidInput, MedChatError, NotAllowed
 from medchat.ui import data_browse, data_rows, data_sources
 from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
 from medchat.ui.common import App, address_of, escape, handler, require
 from medchat.ui.data_desk import Desk
-from medchat.ui.data_folders import folder_named
+from medchat.ui.data_folders import folder_named, folders_of
 from medchat.ui.data_layout import DataTab
-from medchat.ui.data_order import Order, sent_order
+from medchat.ui.data_order import Order, order_of, out_of, sent_order
+from medchat.ui.data_owners import keep_owner, may_remove, owner_of
+from medchat.ui.data_source_views import Refused
 from medchat.ui.data_waiting import Waiting
 from medchat.ui.data_watch import KIND, Watch
 from medchat.ui.review_handlers import REVIEW_DRAFT
 from medchat.uploads import MAX_BYTES, shown_name
 
+TOO_LARGE = (
+    "{name} has {megabytes} MB, and at most {most:.0f} MB are uploaded. Take a larger file by its path: put it where "
+    "MedChat may read, and type the path into the field beside."
+)
 PARTS = {"make": "New data set", "sets": "Jobs and data sets", "review": "Review"}
+
+OUT_OF_LINE = "It was taken out of the line."
+STOPPING = "It was asked to stop. It saves what it can, then ends; the page says how far that came."
 
 Updates = dict[Any, Any]
 
@@ -96,6 +105,9 @@ class Handlers:
         """The sources with an uploaded file among them."""
         asked = self._asked(page_key, request)
         action = read_action(sent)
+        if (size := action.number("size", 0, 1 << 50)) > MAX_BYTES:
+            name = shown_name(action.text("name"))
+            raise InvalidInput(TOO_LARGE.format(name=name, megabytes=f"{size / 1e6:,.1f}", most=MAX_BYTES / 1e6))
         name, data = sent_file(action, MAX_BYTES)
         text = data_sources.take_upload(self._app.settings, action.text("adapter"), name, data)
         order = sent_order(action)
@@ -124,6 +136,9 @@ class Handlers:
         updates |= self._watch.show(asked.user, asked.page_key, *self._left_at(asked))
         if action.text("form", ""):
             return updates
+        unsent = action.mapping("unsent", {})  # typed just before the page was left
+        if unsent and action.text("owner", "") == asked.user.id:
+            self._desk.keep(asked.user, order=order_of(unsent).to_json())
         order = self._desk.order_of(asked.user)
         return updates | {tab.catalogue: self._desk.catalogue_html(asked.user)} | self._sourced(asked, order)
 
@@ -132,12 +147,18 @@ class Handlers:
         if part not in PARTS:
             raise InvalidInput(OUT_OF_DATE)
         self._desk.keep(asked.user, part=part)
-        return {self._tab.parts: gr.skip()}
+        news = self._watch.reviewed(asked.user, asked.page_key) if part == "sets" else {}
+        return news or {self._tab.parts: gr.skip()}
 
     def _add(self, asked: Asked, action: Action) -> Updates:
         order = sent_order(action)
         text = f"{action.text('adapter')}={action.text('place')}"
-        sources = data_sources.added(self._app.settings, asked.user, order.sources, text)
+        try:
+            sources = data_sources.added(self._app.settings, asked.user, order.sources, text)
+        except MedChatError as error:
+            kind = "hub" if action.text("place").startswith(data_sources.HUB) else "path"
+            refused = Refused(f"data-{kind}-{action.text('adapter')}", str(error))
+            return {self._tab.chosen: self._desk.chosen_html(asked.user, order, refused)}
         return self._sourced(asked, replace(order, sources=sources))
 
     def _drop(self, asked: Asked, action: Action) -> Updates:
@@ -171,9 +192,10 @@ class Handlers:
 
     def _stop(self, asked: Asked, action: Action) -> Updates:
         run_id = self._of_data(action)
+        was = self._app.jobs.view(run_id).state.status
         self._app.jobs.stop(run_id)
         self._app.accounts.note(asked.user.id, JOB_STOPPED, run_id, {}, asked.address)
-        gr.Info("It was asked to stop: it saves where it is, then ends.")
+        gr.Info(OUT_OF_LINE if was == "queued" else STOPPING)
         return self._shown(asked, run_id, self._folder_on(asked))
 
     def _resume(self, asked: Asked, action: Action) -> Updates:
@@ -185,7 +207,11 @@ class Handlers:
 
     def _delete(self, asked: Asked, action: Action) -> Updates:
         run_id = self._of_data(action)
-        name = self._app.jobs.view(run_id).job.name
+        job = self._app.jobs.view(run_id).job
+        name, out = job.name, out_of(job.argv)
+        made = [folder for folder in folders_of(self._app.settings) if folder.path == out]
+        if made and owner_of(made[0], self._watch.views()) == job.owner:
+            keep_owner(made[0].path, job.owner)
         self._desk.discard(run_id)
         self._app.accounts.note(asked.user.id, JOB_DELETED, run_id, {"name": name}, asked.address)
         gr.Info(f"The job {escape(name)} was deleted; the data set that it has written stays.")
@@ -214,10 +240,15 @@ class Handlers:
         names = ("text", "split", "source", "flag")
         wanted = data_browse.Asked(*(action.text(name, "")[: data_browse.TEXT_CHARS] for name in names))
         page = data_browse.page_of(folder, wanted, action.text("cursor", ""))
-        return {self._tab.rows: data_rows.browse_html(wanted, page, choices=data_browse.choices_of(folder))}
+        choices, n_held = data_browse.choices_of(folder), folder.held_with(wanted.flag)
+        return {self._tab.rows: data_rows.browse_html(wanted, page, choices=choices, n_held=n_held)}
 
     def _remove(self, asked: Asked, action: Action) -> Updates:
-        name = action.text("folder")
+        folder = folder_named(self._app.settings, action.text("folder"))
+        name = folder.name
+        if not may_remove(asked.user, owner_of(folder, self._watch.views())):
+            self._app.accounts.note(asked.user.id, CALL_REFUSED, name, {"what": "data set"}, asked.address)
+            raise NotAllowed("A data set is deleted by whoever made it, or by an admin.")
         self._desk.remove(name)
         self._app.accounts.note(asked.user.id, DELETED, name, {"what": "data set"}, asked.address)
         gr.Info(f"The data set {escape(name)} was deleted.")

@@ -2,14 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medchat.accounts import User
 from medchat.catalogue import Catalogue
-from medchat.errors import InvalidInput
+from medchat.errors import InvalidInput, NotFound
 from medchat.jobs import Job
 from medchat.rundir import RunDir
 from medchat.settings import Settings
@@ -79,17 +79,24 @@ def order_of(found: Mapping[str, Any]) -> Order:
     return Order(command, tuple(sources), weights, folder, typed, name.strip()[:NAME_CHARS])
 
 
-def check(settings: Settings, catalogue: Catalogue, user: User, order: Order) -> Checked:
-    """The order with its command. Raises InvalidInput, NotFound with what is to be changed."""
+def check(settings: Settings, catalogue: Catalogue, user: User, order: Order, in_line: Collection[str] = ()) -> Checked:
+    """The order with its command. in_line: names of the folders that jobs are going to write.
+
+    Raises InvalidInput, NotFound with what is to be changed.
+    """
     form = form_of(order.command)
     given = checked(form, order.typed)
     for key, text in given.items():
         if form.fields[key].kind == "file":
-            given[key] = str(data_sources.path_for(settings, user, text))
+            given[key] = str(_file(settings, user, form.fields[key].label, text))
     check_together(order.command, given)
     inputs = _inputs(settings, user, order)
     models = _models(catalogue, order.command, given)
-    out = folders_dir(settings) / (slug(order.name) or free_name(settings, order))
+    out = folders_dir(settings) / (slug(order.name) or free_name(settings, order, in_line))
+    if order.name and not slug(order.name):
+        raise InvalidInput("Name of the new data set: folders are named in a to z and digits, and none of it is that.")
+    if out.name in in_line:
+        raise InvalidInput(f"A job that writes {out.name} is in line already; give another name.")
     if is_taken(out):
         raise InvalidInput(f"There is a data set {out.name} already; give another name, or delete it first.")
     argv = ("python", "-m", "train", order.command, *inputs, *arguments(form, given), "--out", str(out), "--run-dir",
@@ -107,13 +114,15 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", plain).strip("-")[:NAME_CHARS]
 
 
-def free_name(settings: Settings, order: Order) -> str:
-    """A name that no folder has: of its sources, or of the folder it is made from and what was done."""
+def free_name(settings: Settings, order: Order, in_line: Collection[str] = ()) -> str:
+    """A name that no folder has, and none of those in line: of its sources, or of the folder it is made from and what
+    was done.
+    """
     named = [text.partition("=")[0] for text in order.sources]
     base = slug("-".join(dict.fromkeys(named))[:40]) or "set"
     if order.command in REFINING:
         base = f"{order.folder}-{order.command}"
-    taken = {path.name for path in folders_dir(settings).glob("*")}
+    taken = {path.name for path in folders_dir(settings).glob("*")} | {*in_line}
     return next(name for n in range(1, len(taken) + 2) if (name := base if n == 1 else f"{base}-{n}") not in taken)
 
 
@@ -136,11 +145,15 @@ def shown_command(argv: Sequence[str], settings: Settings) -> str:
 
 
 def cloned(settings: Settings, argv: Sequence[str]) -> Order:
-    """The order that gives this job again. Raises InvalidInput for a job that no form makes."""
+    """The order that gives this job again, with its name where that is free. Raises InvalidInput for a job that no
+    form makes.
+    """
     command = argv[3] if len(argv) > 4 and argv[3] in COMMANDS else ""
     if not command:
         raise InvalidInput("This run was not begun from this page; go on with it on the command line.")
-    order = Order(command, typed=from_arguments(form_of(command), argv))
+    out = out_of(argv)
+    is_free = out is not None and out.parent == folders_dir(settings) and not is_taken(out)
+    order = Order(command, typed=from_arguments(form_of(command), argv), name=out.name if out and is_free else "")
     if command in REFINING:
         return replace(order, folder=Path(argv[4]).name)
     sources = tuple(argv[n + 1] for n, part in enumerate(argv) if part == "--source")
@@ -152,6 +165,14 @@ def cloned(settings: Settings, argv: Sequence[str]) -> Order:
 def out_of(argv: Sequence[str]) -> Path | None:
     """The folder that a job writes; None for one that says none."""
     return next((Path(argv[n + 1]) for n, part in enumerate(argv[:-1]) if part == "--out"), None)
+
+
+def _file(settings: Settings, user: User, label: str, text: str) -> Path:
+    """The path of a setting. Raises InvalidInput, NotFound with its label."""
+    try:
+        return data_sources.path_for(settings, user, text)
+    except (InvalidInput, NotFound) as error:
+        raise type(error)(f"{label}: {error}") from error
 
 
 def _label(text: str) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 from medchat.errors import InvalidInput
 from medchat.ui.common import counted, escape
 from medchat.ui.data_fields import arguments, checked
-from medchat.ui.data_forms import form_of
+from medchat.ui.data_forms import TITLES, form_of
 from medchat.ui.data_rows import example_html
 
 TIMEOUT_S = 120.0
+OPEN = 2  # rows that are not folded
+GIST_CHARS = 90
 READING = ("dialogues", "choices", "abstracts", "languages")  # settings that a preview follows
 
 
@@ -44,8 +46,8 @@ def waiting_html(place: str, seconds: float) -> str:
 
 def preview_html(title: str, place: str, found: Mapping[str, Any]) -> str:
     """The whole preview."""
-    rows = "".join(_row_html(row) for row in found["rows"])
-    lost = "".join(_row_html(row) for row in found["lost"])
+    rows = "".join(_row_html(row, is_open=number < OPEN) for number, row in enumerate(found["rows"]))
+    lost = "".join(_row_html(row, is_open=False) for row in found["lost"])
     further = f'<h4>Further rows that give nothing</h4><ol class="mc-raw-rows">{lost}</ol>' if lost else ""
     return (
         '<section class="mc-preview" aria-labelledby="data-preview-title">'
@@ -70,7 +72,10 @@ def _counts_html(found: Mapping[str, Any]) -> str:
         for kind, words in (("dropped", "Dropped"), ("repaired", "Repaired"))
         if found[kind]
     )
-    later = "Repeated rows and questions of evaluation suites are only known once all of it is prepared."
+    later = (
+        "Repeated rows and questions of evaluation suites are only known once all of it is prepared. Identifiers of "
+        f"patients are not looked for here: “{TITLES['quality']}” does that with the data set."
+    )
     return f'<p role="status"><strong>{escape(told)}</strong></p>{lists}<p class="mc-small">{later}</p>'
 
 
@@ -79,7 +84,7 @@ def _tally(counts: Mapping[str, int]) -> str:
     return " · ".join(f"{reason} {n:,}" for reason, n in ranked)
 
 
-def _row_html(row: Mapping[str, Any]) -> str:
+def _row_html(row: Mapping[str, Any], *, is_open: bool) -> str:
     where = escape(row["where"])
     raw = (
         f'<pre class="mc-code mc-raw" tabindex="0" role="region" aria-label="As the file has it: {where}" dir="auto">'
@@ -87,11 +92,26 @@ def _row_html(row: Mapping[str, Any]) -> str:
         if row["raw"]
         else '<p class="mc-small">It cannot be read as a row.</p>'
     )
+    opened, label = " open" if is_open else "", f"{where}: what becomes of it"
     came = "".join(_came_html(one) for one in row["came"]) or '<p class="mc-small">Nothing becomes of it.</p>'
     return (
-        f'<li><p class="mc-small mc-where" dir="auto">{where}</p><div class="mc-two"><div class="mc-one">'
-        f'<h5>As the file has it</h5>{raw}</div><div class="mc-one"><h5>What becomes of it</h5>{came}</div></div></li>'
+        f'<li><details{opened}><summary class="mc-where"><span dir="auto">{where}</span> <span class="mc-small" '
+        f'dir="auto">{escape(_gist(row))}</span></summary><div class="mc-two"><div class="mc-one">'
+        f'<h5>As the file has it</h5>{raw}</div><div class="mc-one"><h5>What becomes of it</h5>'
+        f'<div class="mc-came-all" tabindex="0" role="region" aria-label="{label}">{came}</div></div></div>'
+        "</details></li>"
     )
+
+
+def _gist(row: Mapping[str, Any]) -> str:
+    """The row in a line, for while it is folded."""
+    one = next(iter(row["came"]), None)
+    if one is None:
+        return "nothing becomes of it"
+    if one["dropped"]:
+        return f"dropped: {one['dropped']}"
+    question = " ".join(str(one["example"]["question"]).split()) if one["example"] else ""
+    return question if len(question) <= GIST_CHARS else f"{question[:GIST_CHARS].rstrip()}…"
 
 
 def _came_html(one: Mapping[str, Any]) -> str:

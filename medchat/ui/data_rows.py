@@ -6,6 +6,7 @@ from typing import Any
 
 from medchat.ui.common import counted, escape
 from medchat.ui.data_browse import Asked, Found, Page
+from medchat.ui.data_folders import HELD
 
 CLIPPED_CHARS = 1200
 ALL_CHARS = 60_000
@@ -15,13 +16,14 @@ NAMES = {
     "test": "test",
     "unlabelled": "unlabelled",
     "dpo": "preference pairs",
+    HELD: "held back",
 }
+KINDS = {"free": "open question", "mcq": "multiple choice", "calc": "calculation", "diagnosis": "diagnosis"}
 
 
 def example_html(row: Mapping[str, Any]) -> str:
     """A row with its parts in the order in which a model meets them; long texts are folded."""
-    facts = [str(row.get(name) or "") for name in ("kind", "split", "source", "licence")]
-    badges = "".join(f'<span class="mc-badge">{escape(fact)}</span> ' for fact in facts if fact)
+    badges = "".join(f'<span class="mc-badge">{escape(fact)}</span> ' for fact in _facts(row))
     parts = [
         ("Context", row.get("context")),
         ("Question", row.get("question")),
@@ -34,13 +36,26 @@ def example_html(row: Mapping[str, Any]) -> str:
     return f'<p class="mc-badges">{badges}</p>{shown}{missing}'
 
 
-def browse_html(asked: Asked, page: Page, *, choices: Mapping[str, Sequence[str]]) -> str:
-    """The search with what it has found. choices: what each filter offers beside everything."""
+def _facts(row: Mapping[str, Any]) -> list[str]:
+    """What the row is, each fact with its name."""
+    named = {name: str(row.get(name) or "") for name in ("kind", "split", "source", "licence")}
+    return [
+        KINDS.get(text, text) if name == "kind" else f"{name}: {NAMES.get(text, text)}"
+        for name, text in named.items()
+        if text
+    ]
+
+
+def browse_html(asked: Asked, page: Page, *, choices: Mapping[str, Sequence[str]], n_held: int = 0) -> str:
+    """The search with what it has found. choices: what each filter offers beside everything.
+
+    n_held: rows with the flag that is looked for which are held back.
+    """
     rows = "".join(_found_html(found, number) for number, found in enumerate(page.rows))
     listed = f'<ol class="mc-rows" start="1">{rows}</ol>' if rows else ""
     return (
         f'{search_html(asked, choices)}<div class="mc-found" id="data-found" data-cursor="{escape(page.cursor)}">'
-        f"{_told(page)}{listed}{_ways(page)}</div>"
+        f"{_told(page, asked, n_held)}{listed}{_ways(page)}</div>"
     )
 
 
@@ -61,18 +76,30 @@ def search_html(asked: Asked, choices: Mapping[str, Sequence[str]]) -> str:
     )
 
 
-def _told(page: Page) -> str:
+def _told(page: Page, asked: Asked, n_held: int) -> str:
     n = counted(len(page.rows), "row")
     if page.rows and page.next:
-        told = f"{n} on this page."
+        told = f"{_counted(page)}{n} on this page."
     elif page.rows:
         told = f"{n}; that is the last page."
     elif page.next:
         told = "Nothing found so far."
     else:
         told = "No row fits. Search for fewer words, or take a filter off."
-    read = f" {page.share:.0%} of the rows are searched." if page.next and page.is_search else ""
+        if n_held and asked.split not in ("", HELD):
+            told += f" {counted(n_held, 'row')} with this flag {'is' if n_held == 1 else 'are'} held back for review: "
+            told += f"choose the split “{NAMES[HELD]}”."
+    is_on_the_way = page.next and page.is_search and not page.more and not page.knows_more
+    read = f" {page.share:.0%} of the rows are searched." if is_on_the_way else ""
     return f'<p class="mc-small" role="status" id="data-found-told" tabindex="-1">{told}{read}</p>'
+
+
+def _counted(page: Page) -> str:
+    """How many rows a search finds from this page on."""
+    if not page.is_search:
+        return ""
+    n = len(page.rows) + page.more
+    return f"{'' if page.knows_more else 'At least '}{counted(n, 'row')} {'from here on' if page.cursor else 'found'}, "
 
 
 def _ways(page: Page) -> str:
@@ -110,6 +137,8 @@ def _marks(meta: Mapping[str, Any]) -> str:
     marks = [f'<span class="mc-badge">{escape(words)}</span>' for words in made]
     if isinstance(flags, list):
         marks += [f'<span class="mc-badge mc-outside">{escape(str(flag))}</span>' for flag in flags]
+    if isinstance(copy := meta.get("copy"), int):
+        marks.append(f'<span class="mc-badge" title="The same row again, for the balance">copy {copy}</span>')
     if meta.get("review") == "needed":
         marks.append('<span class="mc-badge mc-outside">review needed</span>')
     return " ".join(marks)

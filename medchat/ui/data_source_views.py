@@ -1,7 +1,7 @@
 """The sources as HTML: every kind that can be read with what is needed to get it, and those that were chosen."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from medchat.ui.common import escape
@@ -14,27 +14,49 @@ if TYPE_CHECKING:
 GROUPS = {"knowledge": "knowledge", "conversation": "conversations"}
 UNTRIED = "never run on real files"
 OWNER_NAME = "OWNER/NAME"  # what stands in a field for the Hub where no data set is known
+OWN_WORDS = "a file of your own my own files data"  # by which one's own formats are found too
+OWN_ROWS = {  # a row of each, as it may stand in a file of one's own
+    "qca": """{"question": "When is a fever an emergency?", "answer": "With a stiff neck, a rash or confusion."}""",
+    "examples": """{"question": "When is a fever an emergency?", "answer": null, "id": "f1", "source": "ward 3"}""",
+}
+OWN_FIRST = tuple(OWN_ROWS)
 NONE_CHOSEN = "No source yet. Open one below, then upload a file, name a path or take it from the Hub."
 
 
-def catalogue_html(adapters: Mapping[str, "Adapter"], paths: Sequence[str], *, names_any_path: bool) -> str:
-    """All kinds of sources, which data.js searches. paths: what the fields for a path offer."""
+def catalogue_html(adapters: Mapping[str, "Adapter"], paths: Sequence[str], *, owner: str, names_any_path: bool) -> str:
+    """All kinds of sources, which data.js searches. paths: what the fields for a path offer. owner: the reader's id."""
     offered = "".join(f'<option value="{escape(path)}"></option>' for path in paths)
-    rows = "".join(_adapter_html(name, adapter, names_any_path) for name, adapter in adapters.items())
+    names = [*(name for name in OWN_FIRST if name in adapters), *(name for name in adapters if name not in OWN_FIRST)]
+    rows = "".join(_adapter_html(name, adapters[name], names_any_path) for name in names)
     return (
-        '<h3 id="data-kinds">Add a source</h3><label class="mc-label mc-kind-search"><span class="mc-vh">Search the '
+        f'<h3 id="data-kinds" data-owner="{escape(owner)}">Add a source</h3>'
+        '<label class="mc-label mc-kind-search"><span class="mc-vh">Search the '
         'kinds of sources</span><input type="search" id="data-kind-search" autocomplete="off" '
-        'placeholder="Search: name, licence, “dialogue”…"></label>'
+        'placeholder="Search: name, licence, “csv”, “my own”…"></label>'
         '<p class="mc-small" id="data-kinds-told" role="status"></p>'
         f'<ul class="mc-kinds-list" aria-labelledby="data-kinds">{rows}</ul>'
         f'<datalist id="data-paths">{offered}</datalist>'
     )
 
 
-def chosen_html(chosen: Iterable[tuple[str, Chosen | str]], weights: Mapping[str, str]) -> str:
-    """The chosen sources; one that cannot be read any more comes with why."""
+class Refused(NamedTuple):
+    """What could not be added. field: the id of where it was typed."""
+
+    field: str
+    why: str
+
+
+def chosen_html(
+    chosen: Iterable[tuple[str, Chosen | str]], weights: Mapping[str, str], refused: Refused | None = None
+) -> str:
+    """The chosen sources; one that cannot be read any more comes with why. refused: data.js puts it to its field."""
     rows = "".join(_chosen_html(number, text, one, weights) for number, (text, one) in enumerate(chosen))
-    return (
+    fault = (
+        f'<span hidden data-fault-for="{escape(refused.field)}" data-made="{uuid4().hex}">{escape(refused.why)}</span>'
+        if refused
+        else ""
+    )
+    return fault + (
         f'<ul class="mc-chosen" id="data-chosen-list" data-made="{uuid4().hex}">{rows}</ul>'
         if rows
         else f'<p class="mc-note" role="note">{NONE_CHOSEN}</p>'
@@ -43,10 +65,20 @@ def chosen_html(chosen: Iterable[tuple[str, Chosen | str]], weights: Mapping[str
 
 def _adapter_html(name: str, adapter: "Adapter", names_any_path: bool) -> str:
     marks = [GROUPS.get(adapter.group, adapter.group), adapter.licence or "each row names its licence"]
+    if adapter.own:
+        marks.insert(0, "a file of your own")
     badges = " ".join(f'<span class="mc-badge">{escape(mark)}</span>' for mark in marks)
     if not adapter.tried and not adapter.own:
         badges += f' <span class="mc-badge mc-outside">{UNTRIED}</span>'
-    words = escape(" ".join((name, adapter.title, adapter.licence, adapter.group, adapter.needs)).casefold())
+    about = (name, adapter.title, adapter.licence, *marks, adapter.needs, *adapter.suffixes)
+    words = escape(" ".join((*about, OWN_WORDS if adapter.own else "")).casefold())
+    row = OWN_ROWS.get(name, "")
+    example = (
+        f'<div><p class="mc-small">One row of it, as JSONL; a CSV file has the same names in its first line:</p>'
+        f'<pre class="mc-code" tabindex="0" role="region" aria-label="Example of a row">{escape(row)}</pre></div>'
+        if row
+        else ""
+    )
     home = (
         f' · <a href="{escape(adapter.home)}" target="_blank" rel="noopener noreferrer">Home page</a>'
         if adapter.home.startswith("https://")
@@ -57,7 +89,7 @@ def _adapter_html(name: str, adapter: "Adapter", names_any_path: bool) -> str:
         f'<li data-words="{words}"><details data-key="data-kind-{escape(name)}"><summary id="data-kind-{escape(name)}">'
         f'<span class="mc-name">{escape(adapter.title)}</span> <span class="mc-kind-marks">{badges}</span></summary>'
         f'<p class="mc-small">What it takes: {escape(adapter.needs)}{home} · <code>{escape(name)}</code></p>{note}'
-        f'<div class="mc-kind-ways">{_ways_html(name, adapter, names_any_path)}</div></details></li>'
+        f'{example}<div class="mc-kind-ways">{_ways_html(name, adapter, names_any_path)}</div></details></li>'
     )
 
 

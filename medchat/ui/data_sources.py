@@ -7,12 +7,13 @@ the settings allow, whatever links there are on the way.
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from medchat.accounts import LOCAL, User
-from medchat.errors import InvalidInput, NotFound
+from medchat.errors import InvalidInput, NotFound, one_of
 from medchat.run_files import writing
 from medchat.settings import Settings
 from medchat.uploads import shown_name
@@ -25,6 +26,8 @@ HUB = "hub:"
 PATH_CHARS = 2000
 MOST_SOURCES = 50
 MOST_OFFERED = 200
+MOST_LOOKED_AT = 20_000  # entries of a folder, until one that can be read is found
+QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def path_for(settings: Settings, user: User, text: str) -> Path:
 
     Raises InvalidInput for a path that is none or may not be read, NotFound where nothing is there.
     """
-    typed = text.strip()
+    typed = unquoted(text)
     if not typed or len(typed) > PATH_CHARS or not typed.isprintable():
         raise InvalidInput("Give the whole path of a file or folder.")
     is_own_machine = user.id == LOCAL.id
@@ -72,6 +75,13 @@ def path_for(settings: Settings, user: User, text: str) -> Path:
     return path
 
 
+def unquoted(text: str) -> str:
+    """A path as it was meant: without the space and the quotation marks that came along as it was pasted."""
+    typed = text.strip()
+    is_quoted = len(typed) > 1 and (typed[0], typed[-1]) in QUOTES
+    return typed[1:-1].strip() if is_quoted else typed
+
+
 def chosen(settings: Settings, user: User, text: str) -> Chosen:
     """The source that ADAPTER=PATH or ADAPTER=hub:NAME means, with its path checked.
 
@@ -90,7 +100,31 @@ def chosen(settings: Settings, user: User, text: str) -> Chosen:
         repo = source.hub.repo if source.hub else place.removeprefix(HUB)
         return Chosen(f"{name}={place.strip()}", adapter, f"{repo} on the Hugging Face Hub", repo, True)
     path = path_for(settings, user, place)
+    _check_readable(adapter, path)
     return Chosen(f"{name}={path}", adapter, str(path), path.name, False)
+
+
+def _check_readable(adapter: "Adapter", path: Path) -> None:
+    """Raises InvalidInput for a file that is empty or of another kind, and for a folder without one of the kind."""
+    from evaluation.benchmark_files import suffix_of
+
+    kinds = f"{adapter.title} is read from {one_of(adapter.suffixes)} files"
+    try:
+        if path.is_file():
+            if suffix_of(path) not in adapter.suffixes:
+                raise InvalidInput(f"{path.name}: {kinds}.")
+            if not path.stat().st_size:
+                raise InvalidInput(f"{path.name} is empty.")
+        elif not path.is_dir():
+            raise InvalidInput(f"{path.name} is neither a file nor a folder.")
+        else:
+            for n, file in enumerate(path.rglob("*")):
+                is_read = suffix_of(file) in adapter.suffixes and fnmatch(file.name.casefold(), adapter.files)
+                if is_read or n >= MOST_LOOKED_AT:
+                    return
+            raise InvalidInput(f"{kinds}, and the folder {path.name} has none.")
+    except OSError as error:
+        raise InvalidInput(f"{path.name} cannot be read ({error.strerror or type(error).__name__}).") from error
 
 
 def added(settings: Settings, user: User, sources: Iterable[str], text: str) -> tuple[str, ...]:
@@ -125,7 +159,7 @@ def take_upload(settings: Settings, adapter_name: str, name: str, data: bytes) -
         raise InvalidInput("There is no such kind of source; choose one from the list.")
     shown = Path(shown_name(name))
     if shown.suffix.casefold() not in adapter.suffixes:
-        raise InvalidInput(f"{shown}: {adapter.title} is read from {' or '.join(adapter.suffixes)} files.")
+        raise InvalidInput(f"{shown}: {adapter.title} is read from {one_of(adapter.suffixes)} files.")
     if not data.strip():
         raise InvalidInput(f"{shown} is empty.")
     stem = "".join(char if char.isalnum() or char in "-_" else "-" for char in shown.stem)[:60] or "file"

@@ -9,6 +9,9 @@ from medchat.ui.actions import OUT_OF_DATE, Action
 from medchat.ui.common import App
 from medchat.ui.data_child import Children, Said
 from medchat.ui.data_desk import ESTIMATED, Desk
+from medchat.ui.data_estimate import estimate_html
+from medchat.ui.data_fields import in_labels
+from medchat.ui.data_forms import form_of
 from medchat.ui.data_order import HUB_KEY, sent_order
 
 ESTIMATE_S = 300.0
@@ -46,9 +49,16 @@ class Waiting:
             checked = self._desk.checked(user, order)
             arguments = [*checked.argv[1 : checked.argv.index("--run-dir")], "--estimate"]
             for said in self._children.run((user.id, page_key, "ask"), arguments, ESTIMATE_S, checked.variables):
-                yield data_form.said_html("Estimate", said.out) if isinstance(said, Said) else _counting_html(said)
+                if isinstance(said, Said):
+                    yield estimate_html(in_labels(form_of(order.command), said.out), self._here())
+                else:
+                    yield _counting_html(said)
         except MedChatError as error:
-            yield data_form.fault_html(str(error))
+            yield data_form.fault_html(in_labels(form_of(order.command), str(error)))
+
+    def _here(self) -> set[str]:
+        """The models that run on this machine."""
+        return {spec.id for spec in self._app.catalogue.values() if not spec.external}
 
     def stop(self, user: User, page_key: str, what: str) -> None:
         """End what the page waits for. what: "look" or "ask"."""

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from medchat.accounts import LOCAL, TERMINAL, User
-from medchat.jobs import JobView
+from medchat.jobs import BEFORE_IT_BEGAN, JobView
 from medchat.run_state import ENDED, LIVING, RunState, Status, stage_words
+from medchat.rundir import ENDED_BY_FORCE
 from medchat.store.records import UserRecord
 from medchat.ui.common import counted, escape
 
@@ -27,6 +28,7 @@ TO_DO: Mapping[Status, str] = {
     "lost": "Resumed, it goes on from its last checkpoint.",
     "stopped": "Resume the run to go on from where it was saved.",
 }
+FROM_BEFORE = "Resumed, it does that part again and goes on from what it had saved before."
 
 
 def names_of(users: Sequence[UserRecord]) -> dict[str, str]:
@@ -79,12 +81,19 @@ def rough_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def end_html(view: JobView) -> str:
-    """What a run says of itself in a line, and what to do about it; nothing while all is well."""
+def end_html(view: JobView, to_do: Mapping[Status, str] = TO_DO) -> str:
+    """What a run says of itself in a line, and what to do about it; nothing while all is well.
+
+    to_do: what is advised, by how it ended.
+    """
     state = view.state
     said = f"<p>{escape(state.message)}</p>" if state.message else ""
-    if state.status in TO_DO:
-        can_resume = TO_DO[state.status] if view.job.argv else "It was begun on the command line: go on with it there."
+    if state.status in to_do:
+        can_resume = to_do[state.status] if view.job.argv else "It was begun on the command line: go on with it there."
+        if state.message == ENDED_BY_FORCE and view.job.argv:
+            can_resume = FROM_BEFORE
+        elif state.message == BEFORE_IT_BEGAN:
+            can_resume = "Resume puts it in line again."
         kind = "mc-leaves" if state.status == "stopped" else "mc-fault"
         return f'<div class="{kind}" role="note">{said}<p>{can_resume}</p></div>'
     return f'<div class="mc-small" role="note">{said}</div>' if said else ""

@@ -9,7 +9,7 @@ from medchat.settings import Settings
 from medchat.ui.common import counted, escape
 from medchat.ui.data_child import Children, Said
 from medchat.ui.data_folders import Folder, folder_named, folders_dir
-from medchat.ui.data_report import rows_words
+from medchat.ui.data_headline import rows_words
 from medchat.ui.data_sources import UPLOADED
 
 REVIEW_S = 1800.0
