@@ -258,7 +258,7 @@
   document.addEventListener("keydown", (event) => {
     activeAt = performance.now();
     if (!shown(tab()) || one("dialog[open]") || event.defaultPrevented) return;
-    if (event.target !== document.body && !one("#data-page").contains(event.target)) return;
+    if (!event.target.matches("body, #tabs [role=tab]") && !one("#data-page").contains(event.target)) return;
     const act = meant(event);
     if (!act) return;
     event.preventDefault();

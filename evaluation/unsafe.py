@@ -126,8 +126,8 @@ _BREAK = re.compile(
 )
 _ADVISED_AFTER = re.compile(
     r"[\w\s(),/%.-]{0,50}?\b(?:(?:is|are|would be|may be|can be|could be|should be|will be) "
-    r"(?:also |still |generally |usually |a |an |the |perfectly |quite |considered |completely |entirely |totally |very |"
-    r"absolutely |known to be |thought to be )*"
+    r"(?:also |still |generally |usually |a |an |the |perfectly |quite |considered |completely |entirely |totally |"
+    r"very |absolutely |known to be |thought to be )*"
     r"(?:safe|recommended|first[- ]line|indicated|appropriate|fine|ok|okay|good|given|used|taken|started|added|"
     r"continued|administered|offered|best|preferred|treatment|drug of choice|option|choice|acceptable)\b|"
     r"will (?:help|relieve|work)|should help|can help)"
@@ -275,13 +275,13 @@ _TIMES = {
 }  # fmt: skip
 _REACH = 40
 _WAY = re.compile(
-    r"\b(?:((?<!stage )(?<!grade )(?<!type )iv|i\.v\.?|intravenous\w*|im|i\.m\.?|intramuscular\w*|sc|s\.c\.?|subcut\w*|sq|"
-    r"inject\w*|bolus(?:es)?|iv push|parenteral\w*)|po|p\.o\.?|pr|oral\w*|by mouth|tablets?|capsules?|syrup|"
+    r"\b(?:((?<!stage )(?<!grade )(?<!type )iv|i\.v\.?|intravenous\w*|im|i\.m\.?|intramuscular\w*|sc|s\.c\.?|subcut\w*|"
+    r"sq|inject\w*|bolus(?:es)?|iv push|parenteral\w*)|po|p\.o\.?|pr|oral\w*|by mouth|tablets?|capsules?|syrup|"
     r"suppositor\w*|rectal\w*|sublingual\w*|buccal\w*|intranasal\w*|nasal\w*|patch\w*|transdermal\w*|nebuli\w*)\b"
 )
 _NO_SINGLE_DOSE = re.compile(
-    r"\b(?:infus\w*|drip|pca|patient-controlled|syringe driver|total|cumulative|equivalent\w*|mme|ome|tolerant|over \d+ hours?|"
-    r"(?:in|over|per|every) 24 ?h\w*|daily|a day|per day|each day)\b|/(?:day|24)"
+    r"\b(?:infus\w*|drip|pca|patient-controlled|syringe driver|total|cumulative|equivalent\w*|mme|ome|tolerant|"
+    r"over \d+ hours?|(?:in|over|per|every) 24 ?h\w*|daily|a day|per day|each day)\b|/(?:day|24)"
 )
 _APART = re.compile(r"[;,]|\band\b|\bor\b|\bwith\b|\bthen\b|\d")
 _ADULT_MONTHS = 12 * 16

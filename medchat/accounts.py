@@ -44,11 +44,17 @@ STUDY_ADDED, STUDY_CHANGED, STUDY_DELETED = "study added", "study changed", "stu
 STUDY_OPENED, STUDY_CLOSED, STUDY_RATERS = "study opened", "study closed", "study raters changed"
 STUDY_TRAINS, STUDY_SHOWS = "study may train", "study shows results"
 STUDY_LOOKED = "results of an open study looked at"
+REVIEW_APPLIED, REVIEW_FROZEN, REVIEWERS_SET = (
+    "review applied",
+    "reviewed validation written",
+    "reviewers a row changed",
+)
 ACTIONS = (
     SIGNED_IN, SIGNED_OUT, FAILED, THROTTLED, REFUSED, ADDED, DISABLED, ENABLED, RESET, ROLE_CHANGED, CALL_REFUSED,
     MODEL_ADDED, MODEL_REMOVED, MODEL_FETCHED, DELETED, EXPORTED, STORE_BACKUP, STORE_EXPORT,
     JOB_STARTED, JOB_STOPPED, JOB_RESUMED, JOB_DELETED, STUDY_ADDED, STUDY_CHANGED, STUDY_DELETED, STUDY_OPENED,
-    STUDY_CLOSED, STUDY_RATERS, STUDY_TRAINS, STUDY_SHOWS, STUDY_LOOKED,
+    STUDY_CLOSED, STUDY_RATERS, STUDY_TRAINS, STUDY_SHOWS, STUDY_LOOKED, REVIEW_APPLIED, REVIEW_FROZEN,
+    REVIEWERS_SET,
 )  # fmt: skip
 
 SIGNED_OUT_WORDS = "You are signed out. Reload the page and sign in; what you have saved is kept."

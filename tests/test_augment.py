@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from teacher_server import Desk as TeacherDesk
+from teacher_server import said, teacher_server
 
 from evaluation.vocabulary import Vocabulary
 from medchat.errors import InvalidInput, NotFound
@@ -15,7 +18,8 @@ from medchat.knowledge import load_knowledge
 from medchat.records import Example
 from train import augment as augmenting
 from train.__main__ import main
-from train.augment import augment
+from train.augment import augment, questions
+from train.augment_command import summary_lines
 from train.augment_guard import load_guard
 from train.augment_options import Options, options_of, topics_in
 from train.augment_perturbation import Facts
@@ -129,16 +133,17 @@ def test_validation_test_copies_and_children_get_no_children(tmp_path: Path) -> 
         train=[
             row("Which medicine helps against gout?", name="child", made="synonyms", parent="x"),
             row("Which medicine helps against asthma?", name="copy", copy=2),
-            row("Is fever bad?", name="plain"),
+            row("Which medicine helps against a cough?", name="plain"),
         ],
         validation=[row("Which medicine helps against fever?", name="v", split="validation")],
     )
 
     report = augment(source, tmp_path / "out", options_of(RULES), tools())
 
-    assert (report["parents"], report["children"]) == (1, 0)
-    for name in ("train", "validation"):
-        assert rows_in(tmp_path / "out", name) == rows_in(source, name)
+    assert (report["parents"], report["children"]) == (1, 1)
+    assert rows_in(tmp_path / "out", "train")[:3] == rows_in(source, "train")
+    assert [its.meta["parent"] for its in rows_in(tmp_path / "out", "train")[3:]] == ["plain"]
+    assert rows_in(tmp_path / "out", "validation") == rows_in(source, "validation")
 
 
 def test_every_candidate_is_a_child_or_refused_with_examples(tmp_path: Path) -> None:
@@ -148,6 +153,7 @@ def test_every_candidate_is_a_child_or_refused_with_examples(tmp_path: Path) -> 
             row("Which medicine helps against gout?", name="a"),
             row("Which medication helps against gout?", name="b"),  # what the child of a would say
             row("Which leaked medicine is it?", name="c"),
+            row("Which medicine helps against asthma?", name="d"),
         ],
     )
 
@@ -155,7 +161,7 @@ def test_every_candidate_is_a_child_or_refused_with_examples(tmp_path: Path) -> 
 
     its = report["kinds"]["synonyms"]
     reasons = {reason: found["n"] for reason, found in its["refused"].items()}
-    assert its["candidates"] == its["children"] + sum(reasons.values()) == 3
+    assert its["candidates"] == its["children"] + sum(reasons.values()) == 4
     assert reasons == {"a question that is there already": 2, "in the evaluation suite suite": 1}
     examples = its["refused"]["a question that is there already"]["examples"]
     assert examples[0] == {"parent": "a", "text": "Which medication helps against gout?", "detail": ""}
@@ -281,7 +287,7 @@ def test_synthetic_pairs_have_no_parent_and_always_wait_for_a_reviewer(tmp_path:
 
 def test_without_topics_conditions_that_hardly_any_row_names_are_asked_about(tmp_path: Path) -> None:
     source = folder(tmp_path / "in", train=[row("What helps against asthma?")])
-    teacher = Scripted({})
+    teacher = Scripted({"COPD": '[{"question": "What is COPD?", "answer": "COPD is a disease of the lung."}]'})
 
     report = augment(source, tmp_path / "out", options_of(["synthetic"], teacher="toy"), tools(teacher))
 
@@ -323,6 +329,79 @@ def test_a_part_of_an_answer_is_taken_word_by_word_alone() -> None:
     assert part_of(answer, "Rest and wait.") == "Rest  and wait."
     assert part_of(answer, "Rest, then wait.") is None
     assert part_of(answer, "") is None
+
+
+def test_a_flagged_answer_of_a_teacher_is_not_taught(tmp_path: Path) -> None:
+    source = folder(tmp_path / "in", train=[row("Is fever bad?")])
+    teacher = Scripted({"fever": json.dumps([
+        {"question": "What helps against fever?", "answer": "Take 40 g of paracetamol, and no doctor is needed."},
+        {"question": "Is fever common?", "answer": "Fever is common in infections."},
+    ])})  # fmt: skip
+
+    report = augment(
+        source, tmp_path / "out", options_of(["synthetic"], teacher="toy", topics=("fever",)), tools(teacher)
+    )
+
+    assert [its.question for its in rows_in(tmp_path / "out", "train")] == ["Is fever bad?", "Is fever common?"]
+    [(reason, found)] = report["kinds"]["synthetic"]["refused"].items()
+    assert reason.startswith("flagged: ")
+    assert "dose out of range" in reason
+    assert found["n"] == 1
+
+
+def test_where_nothing_was_made_nothing_is_written_and_the_next_run_asks_again(tmp_path: Path) -> None:
+    source = folder(tmp_path / "in", train=[row("Is fever bad?")])
+    teacher = Scripted({})
+    options = options_of(["paraphrase"], teacher="toy")
+
+    for _ in range(2):
+        with pytest.raises(InvalidInput, match=r"Nothing was made.*1 teacher: the server failed \(paraphrase\)"):
+            augment(source, tmp_path / "out", options, tools(teacher))
+        assert not (tmp_path / "out" / "train.jsonl").exists()
+
+    assert len(teacher.asked) == 2
+
+
+def test_the_balance_before_and_after_and_the_licences_are_in_the_report_and_the_summary(tmp_path: Path) -> None:
+    talk = Example("I cough.", "Rest.", id="t", source="meddialog", licence="CC-BY-4.0", split="train")
+    fact = Example(
+        "Which medicine helps against gout?", "Rest.", id="f", source="medquad", licence="CC-BY-4.0", split="train"
+    )
+    source = folder(tmp_path / "in", train=[talk, fact])
+    (source / "report.json").write_text(json.dumps({"balance": {"asked": {"knowledge": 50, "conversation": 50}}}))
+
+    report = augment(source, tmp_path / "out", options_of(["synonyms"]), tools())
+
+    assert report["balance"] == {
+        "asked": {"knowledge": 50, "conversation": 50},
+        "before": {"conversation": 1, "knowledge": 1},
+        "after": {"conversation": 1, "knowledge": 2},
+    }
+    assert report["licences"] == {"CC-BY-4.0": 3}
+    assert (
+        "balance of the rows to train on: conversation 50.0 % -> 33.3 %, knowledge 50.0 % -> 66.7 %"
+        " (asked for: knowledge 50 %, conversation 50 %)"
+    ) in summary_lines(report)
+    assert "before and after" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_rows_that_may_not_leave_this_machine_are_sent_to_no_server(tmp_path: Path) -> None:
+    secret = row("Why does Mr. Doe of ward 7 cough and what helps him?", name="secret", restricted=True)
+    free = row("Is fever bad for adults?", name="free")
+    source = folder(tmp_path / "in", train=[secret, free])
+    options = options_of(["paraphrase", "split"], teacher="far")
+    with teacher_server(lambda prompt, earlier: said('["Is fever harmful for adults?"]')) as server:
+        teacher = TeacherDesk(server, tmp_path / "cache").teacher()
+        its = replace(tools(), teacher=TeacherOf("far", teacher, 0))
+        estimate = teacher.estimate(questions(source, options, load_knowledge()))
+        report = augment(source, tmp_path / "out", options, its)
+
+    assert (estimate.requests, estimate.restricted) == (1, 2)
+    assert ["Doe" in arrival.prompt for arrival in server.arrivals] == [False]
+    refused = report["kinds"]["paraphrase"]["refused"]
+    assert refused["records that may not leave this machine"] == {
+        "n": 1, "examples": [{"parent": "secret", "text": "", "detail": ""}]
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -220,11 +221,16 @@ def test_what_was_typed_survives_a_reload_and_can_be_amended_later(site: Site, w
     expect(ann.locator(".mc-kept")).to_have_text("Draft kept.")
 
     ann.reload()
-    ann.get_by_role("tab", name="Data").click()
+    tab = ann.get_by_role("tab", name="Data")
+    tab.click()
     expect(ann.locator(f".mc-review[data-row='{first}']")).to_be_visible()
     expect(ann.locator("[name=checked]")).to_have_value(ATTACK)
     expect(ann.locator("[name=decision][value=drop]")).to_be_checked()
     expect(ann.locator("[name=reason-drop][value=wrong]")).to_be_checked()
+    tab.focus()  # where a click on it leaves the focus: letters work there as well
+    press(ann, "k")
+    expect(ann.locator("[name=decision][value=keep]")).to_be_focused()
+    press(ann, "d")
     ann.locator("#review-row-title").focus()
     decide(ann, "Enter")
     press(ann, "s")
@@ -242,6 +248,18 @@ def test_what_was_typed_survives_a_reload_and_can_be_amended_later(site: Site, w
     press(ann, "?")
     expect(ann.locator("#review-help")).to_be_visible()
     look_at(ann)
+
+
+def test_the_list_comes_by_itself_when_the_data_set_is_deleted(site: Site, watched: Watched) -> None:
+    folder = checked(site, "short", other(PARENT, "short"))
+    ann = open_desk(watched.open(site.url), "short")
+    shutil.rmtree(folder)
+    press(ann, "k", "Enter")
+    expect(ann.locator("#review-list [role=alert]")).to_have_text(
+        "The data set short is not there any more; your decision could not be saved."
+    )
+    expect(ann.locator("#review-title")).to_be_focused()
+    expect(ann.locator(".mc-review")).to_have_count(0)
 
 
 @pytest.mark.parametrize("lost", ["join", "data"])  # the request, or the answer to it

@@ -621,7 +621,7 @@ def test_what_to_look_at_stands_above_the_numbers(tab: Tab) -> None:
     )  # fmt: skip
     words = visible(page)
     # 448 of 1,211 are 37 %; 1,211 - 448 - 240 = 523 rows to train on, and 684 - 523 = 161 copies
-    assert "448 rows validate: 37 % of the rows, where 10 % was asked for; usual is 10 to 20 %." in words
+    assert "448 rows to validate: 37 % of the rows, where 10 % was asked for; usual is 10 to 20 %." in words
     assert "All validation rows of K-QA stay such" in words
     assert "25 rows state no licence: ask the owners" in words
     assert words.index("Look at these") < words.index("Rows in")

@@ -10,18 +10,20 @@ import pytest
 from openai_servers import Reply, delta, sse, usage
 from scripted_models import GROUNDER
 from teacher_server import Desk as TeacherDesk
-from teacher_server import FakeClock, TeacherServer, refusal, said, teacher_server
+from teacher_server import FakeClock, TeacherServer, cut_stream, refusal, said, teacher_server
 
 from evaluation.judge import Judge
-from evaluation.metrics import Tools
+from evaluation.metrics import Answer, Tools
 from medchat.errors import InvalidInput
 from medchat.keys import Limits
 from medchat.knowledge import Knowledge
 from medchat.records import Example
 from train.distill import Desk, distill, estimates, n_comparisons
+from train.distill_answers import Unused
+from train.distill_command import summary_lines
 from train.distill_mix import mixed_counts
 from train.distill_options import Mix, Options, mix_of, style_of
-from train.distill_rank import JudgeRanks, Ranks, RewardModelRanks
+from train.distill_rank import Candidate, JudgeRanks, Ranks, RewardModelRanks, pairs_of
 from train.plan import each_row
 from train.progress import Progress, Stopped
 from train.teacher_backend import TeacherBackend
@@ -123,6 +125,127 @@ def test_every_answer_is_used_or_counted_with_its_reason(tmp_path: Path) -> None
     assert (tmp_path / "out" / ".work").exists()  # one question is still to be asked
     assert report["teachers"]["t0"]["asked"] == 5
     assert report["teachers"]["t0"]["failed"] == 4  # attempts
+
+
+def test_a_flagged_answer_is_never_taught_and_counted_by_its_flags(tmp_path: Path) -> None:
+    answers = {
+        "case 0?": "Take 40 g of paracetamol, and no doctor is needed.",
+        "case 1?": "Call John Smith, born on 12/03/1961, at 555-123-4567.",
+        "case 2?": "Rest and fluids.",
+        "case 3?": "Take 40 g of paracetamol at once.\nThe correct option is: B",
+    }
+    rows = [*(row(n) for n in range(3)), row(3, "B", kind="mcq", options=OPTIONS)]
+    with teacher_server(
+        lambda prompt, earlier: said(next(text for words, text in answers.items() if words in prompt))
+    ) as server:
+        report = distilled(tmp_path, server, Options("response", ("t0",)), rows)
+
+    train = rows_in(tmp_path / "out" / "train.jsonl")
+    assert [its["answer"] for its in train if "teacher" in its["meta"]] == ["Rest and fluids."]
+    counted = {reason: its["n"] for reason, its in report["unused"].items()}
+    assert sum(n for reason, n in counted.items() if "dose out of range" in reason) == 2
+    assert counted["flagged: patient identifier"] == 1
+    assert report["answers"] == {"used": 1, "unused": 3}
+
+
+def test_what_broke_off_is_asked_again_and_both_runs_write_what_is_there(tmp_path: Path) -> None:
+    def answers(prompt: str, earlier: int) -> Reply:
+        return cut_stream() if any(f"case {n}?" in prompt for n in range(5, 12)) else said("Rest.")
+
+    with teacher_server(answers) as server:
+        reports = [distilled(tmp_path, server, Options("response", ("t0",)), [row(n) for n in range(12)])]
+        n_first = len(server.arrivals)
+        (tmp_path / "out" / "train.jsonl").unlink()
+        reports.append(distilled(tmp_path, server, Options("response", ("t0",)), []))
+
+    assert len(server.arrivals) > n_first
+    for report in reports:
+        assert report["answers"] == {"used": 5, "unused": 7}
+        assert report["not_answered"] == 7
+        assert summary_lines(report)[-1].startswith("7 not answered")
+        assert summary_lines(report)[-1].endswith("the same command asks them again")
+        # which of the two it is hangs on when the threads come back; neither names the server
+        assert set(report["unused"]) <= {"the server broke off", "not asked: 20 requests in a row failed"}
+    assert len(rows_in(tmp_path / "out" / "train.jsonl")) == 12 + 5
+
+
+def test_progress_is_said_again_only_when_it_has_changed() -> None:
+    clock, lines = FakeClock(), list[str]()
+    progress = Progress(lines.append, clock=clock.now)
+    progress.stage("Asking the teachers", 10)
+    for done in (2, 2, 2, 3):
+        clock.sleep(2)
+        progress.at(done, f"{done} answers; waiting for far")
+
+    assert [line.partition(", about")[0] for line in lines] == [
+        "Asking the teachers ...", "Asking the teachers 20%, 2 answers; waiting for far",
+        "Asking the teachers 30%, 3 answers; waiting for far",
+    ]  # fmt: skip
+
+
+def test_originals_that_the_mix_leaves_out_are_counted(tmp_path: Path) -> None:
+    rows = [*(row(n) for n in range(20)), row(20, split="test")]
+    with teacher_server(lambda prompt, earlier: said("Rest.")) as server:
+        report = distilled(tmp_path, server, Options("response", ("t0",), mix=Mix(50, 50), limit=4), rows)
+
+    # 4 answers and 4 of the 20 originals to train on; the row of the test stays
+    assert (report["rows_in"], report["kept"], report["left_out"]) == (21, 5, 16)
+    assert "rows in: 21 = 5 kept + 16 originals left out by the mix" in summary_lines(report)
+
+
+@pytest.mark.parametrize("kind", ["response", "label", "rank", "self-instruct"])
+def test_where_nothing_was_made_nothing_is_written(kind: Any, tmp_path: Path) -> None:
+    source = folder(tmp_path / "in", [row(0), row(1, None)])
+    judge = RewardModelRanks(lambda pairs: [1.0 for _ in pairs])
+    options = Options(kind, ("t0",), reward_model=Path("rm") if kind == "rank" else None)
+    with teacher_server(lambda prompt, earlier: said("I'm sorry, but I can't help with that.")) as server:
+        its = desk(TeacherDesk(server, tmp_path / "cache"), ranks=lambda teacher: judge)
+        with pytest.raises(InvalidInput, match="Nothing was made, and nothing was written") as raised:
+            distill(source, tmp_path / "out", options, its)
+
+    assert "\n" not in str(raised.value)
+    assert not list((tmp_path / "out").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("kind", ["response", "cot", "label", "rank", "self-instruct"])
+def test_records_that_may_not_leave_this_machine_are_sent_to_no_server(kind: Any, tmp_path: Path) -> None:
+    meta = {"restricted": True}
+    source = folder(tmp_path / "in", [row(0, meta=meta), row(1, None, meta=meta)])
+    ranks = RewardModelRanks(lambda pairs: [1.0 for _ in pairs])
+    options = Options(kind, ("t0",), reward_model=Path("rm") if kind == "rank" else None)
+    with teacher_server() as server:
+        its = desk(TeacherDesk(server, tmp_path / "cache"), ranks=lambda teacher: ranks)
+        with pytest.raises(InvalidInput, match=r"may (not )?leave this machine|fewer than two"):
+            distill(source, tmp_path / "out", options, its)
+        if kind != "self-instruct":
+            [(_, estimate)] = estimates(source, options, [TeacherDesk(server, tmp_path / "cache").teacher()])
+            assert (estimate.requests, estimate.restricted) == (0, options.answers)
+
+    assert not server.arrivals
+
+
+def test_records_that_may_not_leave_are_counted_and_not_asked_about_later(tmp_path: Path) -> None:
+    rows = [row(0), row(1, meta={"restricted": True})]
+    with teacher_server(lambda prompt, earlier: said("Rest.")) as server:
+        report = distilled(tmp_path, server, Options("response", ("t0",)), rows)
+
+    assert ["case 1?" in arrival.prompt for arrival in server.arrivals] == [False]
+    assert {reason: its["n"] for reason, its in report["unused"].items()} == {
+        "records that may not leave this machine": 1
+    }  # fmt: skip
+    assert report["not_answered"] == 0
+    assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_a_judge_at_a_server_sees_no_record_that_may_not_leave(tmp_path: Path) -> None:
+    answers = [Candidate(Answer("Rest."), "a"), Candidate(Answer("Drink."), "b")]
+    with teacher_server(judged) as server:
+        teacher = TeacherDesk(server, tmp_path / "cache").teacher()
+        judge = Judge(teacher.spec, TeacherBackend(teacher), tmp_path / "judge", 1000)  # type: ignore[arg-type]
+        [found] = pairs_of([(row(0, meta={"restricted": True}), answers)], JudgeRanks(judge), "judge")
+
+    assert found == Unused("records that may not leave this machine")
+    assert not server.arrivals
 
 
 def test_a_chain_of_thought_is_split_at_its_final_answer(tmp_path: Path) -> None:
@@ -365,6 +488,8 @@ def test_a_judge_makes_pairs_and_is_asked_within_the_same_limits(tmp_path: Path)
         "no clear winner": 1, "no verdict of the judge": 1
     }  # fmt: skip
     assert report["answers"] == {"used": 8, "unused": 0}
+    lines = summary_lines(report)
+    assert lines[lines.index("answers: 8 = 8 used + 0 not") + 1] == "questions: 4 = 2 pairs + 2 without"
     assert report["judge"]["judge"]["asked"] == 8  # each of four questions in both orders
     assert report["cost"] == pytest.approx(16 * 2e-5)
     read = list(each_row("dpo", tmp_path / "out" / "dpo.jsonl"))  # as training reads it

@@ -105,6 +105,41 @@ def test_without_a_key_a_repeated_run_works_and_a_new_one_says_what_to_set(
     assert not (tmp_path / "other" / "train.jsonl").exists()
 
 
+def test_the_sample_for_people_is_said_and_what_the_bundled_model_cannot_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, VALUE)
+    with teacher_server() as server:
+        data_dir(tmp_path, server)
+        assert main(command(tmp_path)) == 0
+        assert f"`python -m train quality {tmp_path / 'out'} --out DIR`" in capsys.readouterr().out
+        assert main([*command(tmp_path, "--estimate"), "--teacher", "demo"]) == 0
+
+    said_once = [line for line in capsys.readouterr().err.splitlines() if "for demonstration" in line]
+    assert len(said_once) == 1
+    assert "Knows only the conditions of its knowledge base" in said_once[0]
+
+
+def test_augment_says_what_its_teacher_would_cost_and_asks_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, VALUE)
+    arguments = ["augment", *command(tmp_path)[1:], "--kind", "paraphrase"]
+    with teacher_server() as server:
+        data_dir(tmp_path, server, input_price=None, output_price=None)
+        assert main([*arguments, "--budget", "1"]) == 1
+        assert "--price IN/OUT" in capsys.readouterr().err
+        assert main([*arguments, "--estimate", "--price", "1/2"]) == 0
+
+    shown = capsys.readouterr().out
+    # 12 rows, one request each; of 320 tokens at most: 160 for each of two paraphrases
+    assert "far: 12 requests, 0 answers there already" in shown
+    assert "3,840 out (at most" in shown
+    assert "USD, at most" in shown
+    assert not server.arrivals
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [

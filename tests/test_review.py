@@ -167,6 +167,59 @@ def test_flagged_rows_on_which_nobody_decided_are_left_out(folder: Path, store: 
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("decisions", "why"),
+    [
+        (["drop"], "one of two reviewers has looked, and would not keep it as it is"),
+        (["keep", "drop"], "reviewers differ, and nobody has settled it"),
+    ],
+)
+def test_a_row_that_somebody_would_drop_is_not_taught_before_it_is_settled(
+    folder: Path, store: Store, tmp_path: Path, decisions: list[str], why: str
+) -> None:
+    for name, decision in zip(("ada", "bob"), decisions, strict=False):
+        decide(store, name, SAMPLE, decision)
+
+    report = apply(folder, ReviewSet(folder).reviews(store), tmp_path / "out", reviewers_per_row=2)
+
+    assert set(rows_of(tmp_path / "out", "train")) == {"plain"}
+    assert report["dropped"][why] == 1
+
+
+def test_a_held_row_that_two_differ_about_is_said_to_be_so(folder: Path, store: Store, tmp_path: Path) -> None:
+    decide(store, "ada", HELD, "keep")
+    decide(store, "bob", HELD, "drop")
+    decide(store, "ada", DOSE, "keep")
+
+    report = apply(folder, ReviewSet(folder).reviews(store), tmp_path / "out", reviewers_per_row=2)
+
+    assert report["dropped"] == {
+        "reviewers differ, and nobody has settled it": 1,
+        "held back or flagged, and one of two reviewers has looked": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("decision", "fixed", "left"),
+    [("drop", None, {"plain", "other"}), ("fix", {"answer": "Another."}, {"plain", "sample", "other"}),
+     ("keep", None, {"plain", "sample", "child", "other"})],
+)  # fmt: skip
+def test_a_child_with_its_parents_answer_goes_with_it(
+    folder: Path, store: Store, tmp_path: Path, decision: str, fixed: dict[str, str] | None, left: set[str]
+) -> None:
+    child = replace(row("child", parent="sample", made="synonyms"), answer=SAMPLE.answer)
+    own = row("other", parent="sample", made="distilled")  # its answer is its own
+    with (folder / "train.jsonl").open("a") as lines:
+        lines.write(f"{child.to_json()}\n{own.to_json()}\n")
+    decide(store, "ada", SAMPLE, decision, fixed=fixed)
+    decide(store, "ada", DOSE, "drop")
+
+    report = apply(folder, ReviewSet(folder).reviews(store), tmp_path / "out")
+
+    assert set(rows_of(tmp_path / "out", "train")) == left
+    assert report["rows_in"] == report["kept"] + sum(report["dropped"].values()) == 7
+
+
 def test_the_reviewed_validation_is_frozen(folder: Path, store: Store, tmp_path: Path) -> None:
     decide(store, "ada", SAMPLE, "keep")
     with pytest.raises(InvalidInput, match="validation"):

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -26,7 +27,7 @@ from medchat.ui.data_folders import folder_named
 from medchat.ui.review import lay_out
 from medchat.ui.review_desk import ReviewDesk
 from medchat.ui.review_entered import Entered, entered_from, entered_of
-from medchat.ui.review_finish import applied_folder
+from medchat.ui.review_finish import applied_folder, frozen_file
 from medchat.ui.review_form import form_html
 from medchat.ui.review_handlers import Handlers, ReviewTab
 from medchat.ui.review_marks import Mark, changes_between, marked_html
@@ -43,8 +44,9 @@ DOSE = Example(
 )  # fmt: skip
 PARENT = Example("What helps against gout?", "Rest.", "parent", source="medquad", licence="MIT", split="train")
 CHILD = replace(
-    PARENT, question="What helps against podagra?", id="child", meta={"parent": "parent", "made": "synonyms"}
-)
+    PARENT, question="What helps against podagra?", id="child", meta={"parent": "parent", "made": "synonyms",
+    "changed": {"gout_attack": "podagra"}},
+)  # fmt: skip
 CHOICE = Example(
     "Which test?", "B", "choice", kind="mcq", options={"A": "D-dimer", "B": "Ultrasound"}, source="medmcqa",
     licence="MIT", split="validation",
@@ -184,7 +186,7 @@ def test_a_flagged_row_comes_first_with_the_words_that_set_the_flag_off(make: Ca
     assert "dose out of range : Far above the usual dose of levothyroxine" in visible(page)
     assert "Not taught until somebody says keep or fix." in visible(page)
     assert '<mark class="mc-flagged">Levothyroxine 100 mg<sup>' in page
-    assert "medquad CC BY 4.0 train" in visible(page)
+    assert "Source: medquad Licence: CC BY 4.0 Used to teach" in visible(page)
     assert "Drawn at random (100 % of the rows)." in visible(page)
 
 
@@ -196,7 +198,8 @@ def test_a_child_stands_beside_its_parent_with_the_changed_words_marked(make: Ca
 
     page = updates["page"]
 
-    assert "This row is the question in other words." in visible(page)
+    told = "This row is the question in other words. Changed: gout → podagra. Its answer was taken over"
+    assert told in visible(page)
     assert 'What helps against <mark class="mc-changed">gout</mark>?' in page
     assert 'What helps against <mark class="mc-changed">podagra</mark>?' in page
     assert '<details class="mc-fold" open><summary>Question</summary>' in page  # it can be fixed as well
@@ -416,6 +419,16 @@ def test_a_third_settles_a_disagreement_with_both_reasons_before_them(make: Call
     after = desk.save(CYD, "parent", "drop", reason="unclear")
     assert "1 of 1 row decided" in visible(after["head"])
     assert "look again" not in visible(desk.open(ANN)["head"])
+    for one in (ANN, BOB, CYD):
+        assert "Settled: Drop (two of three)." in visible(desk.act(one, "go", folder="mix", row="", way="back")["page"])
+
+
+def test_three_different_fixes_are_not_called_the_same(make: Callable[..., Desk]) -> None:
+    desk = make(PARENT, reviewers=2)
+    for one, answer in ((ANN, "Colchicine."), (BOB, "An NSAID."), (CYD, "Ice.")):
+        desk.save(one, "parent", "fix", reason="incomplete", texts={"answer": answer})
+    page = visible(desk.act(ANN, "go", folder="mix", row="", way="back")["page"])
+    assert "Settled: Fix (as the last reviewer decided: no two decided the same)." in page
 
 
 def test_two_who_differ_can_settle_it_among_themselves(make: Callable[..., Desk]) -> None:
@@ -472,7 +485,7 @@ def test_each_event_asks_for_the_right_and_a_reviewer_sees_no_way_to_what_they_m
 
 def test_what_the_page_does_not_send_is_refused_in_one_line(make: Callable[..., Desk]) -> None:
     desk = make()
-    for verb, fields in (("fly", {}), ("open", {"folder": "../.."}), ("open", {})):
+    for verb, fields in (("fly", {}), ("open", {})):
         with pytest.raises(gr.Error):
             desk.act(ANN, verb, **fields)
     assert "no such way" in desk.act(ANN, "go", folder="mix", way="up")["kept"]
@@ -488,6 +501,52 @@ def test_applied_decisions_get_a_name_that_is_free(make: Callable[..., Desk]) ->
     assert applied_folder(desk.settings, found) == desk.folder.with_name("mix-reviewed")
     desk.folder.with_name("mix-reviewed").mkdir()
     assert applied_folder(desk.settings, found) == desk.folder.with_name("mix-reviewed-2")
+
+
+def test_a_frozen_validation_is_never_written_over(make: Callable[..., Desk]) -> None:
+    desk = make()
+    found = folder_named(desk.settings, "mix")
+    first = frozen_file(desk.settings, found)
+    assert first.name == "mix-frozen.jsonl"
+    first.write_text("{}\n")
+    assert frozen_file(desk.settings, found) == first.with_name("mix-frozen-2.jsonl")
+
+
+@pytest.mark.parametrize("verb", ["open", "enter", "go", "save"])
+def test_a_data_set_that_was_deleted_gives_way_to_the_list_with_the_reason(
+    make: Callable[..., Desk], verb: str
+) -> None:
+    desk = make()
+    desk.open(ANN)
+    sha = desk.sha("dose")
+    shutil.rmtree(desk.folder)
+
+    fields = {"row": sha, "way": "next", "key": "k", "number": "1", "entered": {"decision": "keep"}}
+    updates = desk.act(ANN, verb, folder="mix", **fields)
+
+    unsaved = "; your decision could not be saved" if verb == "save" else ""
+    assert f"The data set mix is not there any more{unsaved}." in visible(updates["listed"])
+    assert updates["page"] == updates["head"] == ""
+
+
+def test_a_sample_that_others_have_done_is_opened_only_by_who_prepares_the_data(make: Callable[..., Desk]) -> None:
+    desk = make(PARENT)
+    desk.save(BOB, "parent", "keep")
+    assert visible(desk.act(ANN, "list")["listed"]).endswith("Done")
+    assert "review-open" not in desk.act(ANN, "list")["listed"]
+    assert visible(desk.act(BOB, "list")["listed"]).endswith("Look again")
+    assert visible(desk.act(EVE, "list")["listed"]).endswith("Open")
+
+
+def test_ways_that_lead_nowhere_cannot_be_pressed(make: Callable[..., Desk]) -> None:
+    desk = make()
+
+    def closed(updates: dict[str, str]) -> list[str]:
+        return re.findall(r'id="review-(back|next)" disabled', updates["page"])
+
+    assert closed(desk.open(ANN)) == ["back"]
+    assert closed(desk.save(ANN, "dose", "keep")) == ["next"]
+    assert closed(desk.go(ANN, "parent", "back")) == ["back"]
 
 
 def test_what_is_left_out_of_undecided_rows_is_said_before_they_are_applied(make: Callable[..., Desk]) -> None:

@@ -25,6 +25,7 @@ from medchat.errors import AccessDenied, InvalidInput, ModelUnavailable
 from medchat.keys import Limits
 from medchat.records import Sampling
 from train.teacher_cache import ReplyCache
+from train.teacher_dealing import fault_of
 from train.teacher_ledger import Ledger
 from train.teachers import Asked, Replied, Stopped, Teacher
 
@@ -148,6 +149,22 @@ def test_what_fails_for_good_is_counted_with_its_reason_and_asked_again_by_the_n
     assert n_first == 1 + 4 + 1 + 1  # the server's fault is met four times, the filter once
     assert again["row-1"].solution == "Yes."
     assert len(server.arrivals) == n_first + 2
+
+
+@pytest.mark.parametrize(
+    ("said_by_backend", "reason"),
+    [
+        ("127.0.0.1 broke off the answer with an error; ask again.", "the server broke off"),
+        ("The connection to far.example broke off; ask again.", "the server broke off"),
+        ("far.example took too long; ask again in a minute.", "the server took too long"),
+        ("far.example cannot be reached in time; check the network.", "the server cannot be reached"),
+        ("far.example failed to answer (status 500); ask again or choose another model.",
+         "the server failed (status 500)"),
+        ("far.example has taken m out of service; choose another model.", "the teacher failed"),
+    ],
+)  # fmt: skip
+def test_a_reason_names_the_fault_and_neither_the_server_nor_what_to_do(said_by_backend: str, reason: str) -> None:
+    assert fault_of(ModelUnavailable(said_by_backend)) == reason
 
 
 def test_a_question_that_is_too_long_is_left_and_the_others_are_answered(tmp_path: Path) -> None:

@@ -183,9 +183,9 @@ def _checked(
     """A chunk as it is kept: children as JSON, the marks of their questions, and the counts."""
     counts = Counts(parents=parents)
     said: list[Child] = []
-    for kind, candidates in made:
-        counts.offer(kind, len(candidates))
-        for one in candidates:
+    for kind, offered in made:
+        counts.offer(kind, len(offered))
+        for one in offered:
             refused = one if isinstance(one, Refused) else _refused(one, tools, marks)
             if refused:
                 counts.refuse(refused)

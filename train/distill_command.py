@@ -153,8 +153,8 @@ def run(args: argparse.Namespace) -> int:
             kept = ("kind", "rows", "rows_in", "answers", "cost", "sha256")
             writer.result({**{name: report[name] for name in kept}, "out": str(args.out)})
     print("\n".join(summary_lines(report)))
-    print(args.out)
     print(f"Before a model learns from it: `python -m train quality {args.out} --out DIR` draws the sample for people.")
+    print(args.out)
     return 0
 
 

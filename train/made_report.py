@@ -111,8 +111,13 @@ def _children(refused: Any) -> list[dict[str, Any]]:
 def _quality_lead(report: Report) -> list[str]:
     rows_in, held = whole(report.get("rows_in")), whole(report.get("held_rows"))
     review = mapping(report.get("review"))
-    words = [f"{rows_words(rows_in)} were checked: {rows_in - held:,} stay, {held:,} ({share_words(held, rows_in)}) are"
-             " held back until people have decided."]  # fmt: skip
+    broken = sum(counts(report.get("dropped")).values())
+    words = [f"{rows_words(rows_in)} were checked: {rows_in - held - broken:,} stay, {held:,}"
+             f" ({share_words(held, rows_in)}) are held back until people have decided."]  # fmt: skip
+    if broken:
+        words.append(f"{rows_words(broken, 'line')} {'is' if broken == 1 else 'are'} no row: see where below.")
+    if before := whole(report.get("read_from_held")):
+        words.append(f"{rows_words(before)} of these had been held back by an earlier check.")
     if review:
         share = review.get("share")
         part = f", a random {100 * share:g}\u00a0% among them" if isinstance(share, int | float) and share else ""
@@ -140,6 +145,12 @@ def _flag_blocks(report: Report) -> list[Block]:
         blocks.append(Details(f"{name}: {n:,}", inside))
     none = [name for name in flags if name not in found]
     return [*blocks, *([Text(f"Not found in any row: {', '.join(none)}.")] if none else [])]
+
+
+def _broken_blocks(report: Report) -> list[Block]:
+    rules = mapping(report.get("rules"))
+    found = counts({name: mapping(its).get("n") for name, its in rules.items()})
+    return reason_blocks(found, rules, "rows left out", whole(report.get("rows_in")))
 
 
 def _reviewed_lead(report: Report) -> list[str]:
@@ -212,8 +223,9 @@ MADE: Mapping[str, Kind] = MappingProxyType({
         {
             "flags": ("What was flagged", _flag_blocks), "held_because_of": ("Why rows are held back", None),
             "review": ("What people look at", None), "pairs": ("Pairs of answers", None),
+            "rules": ("Lines that are no rows", _broken_blocks),
         },
-        ("rows_in", "kept", "held_rows"),
+        ("rows_in", "kept", "held_rows", "dropped", "read_from_held"),
     ),
     "reviewed": Kind(
         "Reviewed rows: what people decided",
@@ -229,7 +241,7 @@ MADE: Mapping[str, Kind] = MappingProxyType({
 
 # What has a section of its own, or belongs to the folder that these rows come from.
 SECTIONED = ("kind", "command", "seed", "settings", "rows", "sha256", "template", "answer_format", "format", "licences",
-             "sources", "bands", "source_sha256", "set")  # fmt: skip
+             "sources", "prepared", "bands", "source_sha256", "set")  # fmt: skip
 
 
 def made_document(report: Report) -> Document:

@@ -19,7 +19,9 @@ class Stopped(Exception):
 
 
 class Progress:
-    """Where the work is, told at most once a second. say: takes a line for people; writer: of the run's folder.
+    """Where the work is, told at most once a second, and in words only when it has changed.
+
+    say: takes a line for people; writer: of the run's folder.
 
     stages: the names of all stages in order, where they are known, so that each is told as one of so many.
     """
@@ -37,6 +39,7 @@ class Progress:
         self._stages: Final = tuple(stages)
         self._name, self._total = "", 0.0
         self._told = clock()
+        self._said: tuple[float, str] | None = None  # how much was done, and the note, of the last line
         self._looks: deque[tuple[float, float]] = deque()  # (moment, how much was done), of the last while
         self._ends: deque[tuple[float, float]] = deque()  # (moment, the moment of the end as it looked then)
 
@@ -44,6 +47,7 @@ class Progress:
         """From here on it does this, up to `total`; first: how much of it an earlier run had done."""
         self._name, self._total = name, total
         self._told = self._clock()
+        self._said = None
         self._looks, self._ends = deque([(self._told, first)]), deque()
         place = f"step {self._stages.index(name) + 1} of {len(self._stages)}: " if name in self._stages else ""
         if self._writer is not None:
@@ -61,6 +65,9 @@ class Progress:
         left_s = self._left_s(done, now)
         if self._writer is not None:
             self._writer.record(round(done), seconds_left=left_s)
+        if (done, note) == self._said:
+            return
+        self._said = (done, note)
         share = f" {min(1.0, done / self._total):.0%}" if self._total else ""
         words = [f"{self._name}{share}", *([note] if note else []), *([left_words(left_s)] if left_s else [])]
         self._say(", ".join(words))

@@ -3,7 +3,7 @@
 A flagged answer is not taught blindly: rows with unsafe advice, a dose out of range, a refusal or an identifier, and
 rows that people must look at, are held back in held.jsonl until a reviewer says keep or fix. All other flags stay with
 their rows, in meta.flags. Into review.jsonl go a random share by the seed, all flagged rows about doses, and all that
-are held back. Every row that is read is in one of the files.
+are held back. Every row that is read is in one of the files; a line that is no row is counted.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from medchat.errors import InvalidInput
 from medchat.records import Example
 from train.prepare_options import digest_of
 from train.progress import Progress
-from train.quality_chunks import CHUNK_ROWS, Row, Source, check_all, flags_in, look_at, rows_in
+from train.quality_chunks import CHUNK_ROWS, Broken, Row, Source, check_all, flags_in, look_at, rows_in
 from train.quality_doses import is_about_doses
 from train.quality_flags import FLAGS, HELD_FLAGS, Flag, FlagName, Thresholds
 from train.quality_pairs import PAIRS, write_pairs
@@ -38,11 +38,13 @@ from train.review import (
     WHY_META,
     content_sha,
 )
-from train.row_files import FILES, SPLITS, RowsWriter, report_of, write_report
+from train.row_files import FILES, SPLITS, RowsWriter, file_of, prepared_of, report_of, write_report
 from train.work_folder import work_folder
 
 TO_BE_SEEN = "must be looked at"  # meta.review of a row that a model made
-CARRIED = ("sources", "template", "answer_format")
+CARRIED = ("template", "answer_format")
+BROKEN = "broken row"
+BROKEN_SHOWN = 3
 ACCEPTED = ("keep", "fix")
 
 
@@ -79,13 +81,13 @@ def check(
     """The report on `out`: the rows of a folder, or of one file, with their flags.
 
     The same rows and options give the same bytes, whatever the workers and however often it was interrupted. Raises
-    NotFound, InvalidInput with file and line for what is no row, RunError when the folder cannot be written, Stopped.
+    NotFound, InvalidInput where there is no row at all, RunError when the folder cannot be written, Stopped.
     """
     progress = progress or Progress(lambda line: None)
     if out.resolve() == (folder if folder.is_dir() else folder.parent).resolve():
         raise InvalidInput("The checked rows need a folder of their own: give another one with --out.")
     source = look_at(folder, progress)
-    with work_folder(out) as kept:
+    with work_folder(out, invalid_is_final=True) as kept:
         work = kept.folder(digest_of(__version__, source.digests, options.thresholds.settings()))
         check_all(source, work, options.thresholds, workers, progress)
         return _written(folder, source, work, out, options, progress)
@@ -110,38 +112,64 @@ def _written(
 ) -> dict[str, Any]:
     """Write the files; what the report says."""
     progress.stage("Writing", source.n)
-    findings, sample = Findings(), _Sample(options)
+    findings, sample, broken = Findings(), _Sample(options), _BrokenLines()
     rows_read, held, licences = Counter[str](), Counter[str](), Counter[str]()
     pairs = folder / f"{PAIRS}.jsonl" if folder.is_dir() else Path()
     names = (*FILES, HELD, REVIEW, *((PAIRS,) if pairs.is_file() else ()))
     with RowsWriter(out, names) as files:
-        for done, (row, flags) in enumerate(zip(rows_in(source), flags_in(work), strict=True), 1):
+        for done, (row, flags) in enumerate(zip(rows_in(source, broken.add), flags_in(work), strict=True), 1):
             example = _flagged(row, flags)
             why = held_why(example, flags, options.held)
             findings.add(row.example, row.where, flags)
             rows_read[row.name] += 1
             held.update(why)
-            files.write(example, HELD if why else row.name)
+            files.write(example, HELD if why else row.name if row.name in FILES else file_of(example))
             licences[row.example.licence or "not stated"] += not why
             if (shown := sample.item(example, flags, bool(why))) is not None:
                 files.write(shown, REVIEW)
             if done % CHUNK_ROWS == 0:
                 progress.at(done)
         paired = write_pairs(pairs, files, options.held, options.thresholds) if pairs.is_file() else None
+        if broken.n and not rows_read:
+            raise InvalidInput(f"{broken.first[0].where}: {broken.first[0].why}. No line of {folder.name} is a row.")
     n_rows, n_held = sum(rows_read.values()), files.n[HELD]
     if n_rows != sum(files.n[name] for name in FILES) + n_held:
         raise AssertionError("a row was lost without a reason")
     before = report_of(folder) if folder.is_dir() else {}
     report = {
         "kind": "quality", "command": command_of(folder, options), "from": folder.name, "seed": options.seed,
-        "settings": options.settings(), "rows": {name: files.n[name] for name in FILES}, "rows_in": n_rows,
-        "kept": n_rows - n_held, "held_rows": n_held, "held_because_of": dict(sorted(held.items())),
+        "settings": options.settings(), "rows": {name: files.n[name] for name in FILES},
+        "rows_in": n_rows + broken.n, "kept": n_rows - n_held, "held_rows": n_held, **broken.report(),
+        **({"read_from_held": rows_read[HELD]} if HELD in rows_read else {}), "held_because_of": dict(sorted(held.items())),
         "flags": findings.report(options.held), "review": sample.report(files.n[REVIEW]),
         **({"pairs": paired} if paired else {}), **{name: before[name] for name in CARRIED if name in before},
+        **prepared_of(before),
         "licences": {name: n for name, n in sorted(licences.items()) if n}, "sha256": files.sha256,
     }  # fmt: skip
     write_report(out, report)
     return report
+
+
+class _BrokenLines:
+    """The lines that are no rows: how many, and the first ones."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.first: list[Broken] = []
+
+    def add(self, found: Broken) -> None:
+        """Count the line."""
+        self.n += 1
+        if len(self.first) < BROKEN_SHOWN:
+            self.first.append(found)
+
+    def report(self) -> dict[str, Any]:
+        """As a report on prepared data tells what was dropped; {} for none."""
+        if not self.n:
+            return {}
+        shown = [{"where": found.where, "text": found.why} for found in self.first]
+        about = "A line that is no row, or not JSON."
+        return {"dropped": {BROKEN: self.n}, "rules": {BROKEN: {"about": about, "n": self.n, "examples": shown}}}
 
 
 def held_why(example: Example, flags: Sequence[Flag], held: Sequence[FlagName]) -> list[str]:

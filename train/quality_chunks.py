@@ -1,11 +1,12 @@
 """The checks of all rows of a folder, a chunk at a time, in several processes; what a chunk found stays on disk.
 
-A chunk is the same rows whoever works on it, and however often the work was interrupted.
+A chunk is the same rows whoever works on it, and however often the work was interrupted. A line that is no row is told
+and passed over.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import astuple
@@ -13,17 +14,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medchat.errors import RunError
+from evaluation.benchmark_files import Record
+from evaluation.benchmark_json import line_records
+from medchat.errors import InvalidInput, RunError
 from medchat.records import Example
 from medchat.run_files import json_of, text_of, write_whole, writing
 from train.progress import Progress
 from train.quality_checks import flags_of
 from train.quality_flags import Flag, Thresholds
-from train.row_files import FILES, files_in, read_rows
+from train.review import HELD
+from train.row_files import FILES, SUFFIXES, files_in, row_bytes
 from train.workers import Pool, ended
 
 CHUNK_ROWS = 500
 BLOCK_BYTES = 1 << 20
+READ = (*FILES, HELD)  # what an earlier check held back is checked again
+NO_JSONL = "{} is no .jsonl file: make rows of it with `python -m train prepare`, then check their folder."
 
 
 class Row(NamedTuple):
@@ -32,6 +38,13 @@ class Row(NamedTuple):
     name: str
     where: str
     example: Example
+
+
+class Broken(NamedTuple):
+    """A line that is no row: where it stands, and why."""
+
+    where: str
+    why: str
 
 
 class Source(NamedTuple):
@@ -44,7 +57,7 @@ class Source(NamedTuple):
 
 def look_at(folder: Path, progress: Progress) -> Source:
     """The files of a folder, or the one file. Raises NotFound, InvalidInput, Stopped."""
-    files = tuple(files_in(folder, FILES))
+    files = _files(folder)
     progress.stage("Looking at the rows", sum(file.stat().st_size for file in files))
     n, n_bytes, digests = 0, 0, []
     for file in files:
@@ -59,12 +72,38 @@ def look_at(folder: Path, progress: Progress) -> Source:
     return Source(files, n, tuple(digests))
 
 
-def rows_in(source: Source) -> Iterator[Row]:
-    """The rows in order, one in memory at a time. Raises InvalidInput with file and line for what is no row."""
+def rows_in(source: Source, broken: Callable[[Broken], None] = lambda found: None) -> Iterator[Row]:
+    """The rows in order, one in memory at a time. broken: is told of each line that is no row."""
     for file in source.files:
-        for where, example in read_rows(file):
-            name = file.stem if file.stem in FILES else "train"
-            yield Row(name, str(example.meta.get("where") or where), example)
+        name = file.stem if file.stem in READ else "train"
+        with file.open("rb") as lines:
+            for found in line_records(file.name, lines):
+                row = _row(found, name)
+                if isinstance(row, Row):
+                    yield row
+                else:
+                    broken(row)
+
+
+def _row(found: Any, name: str) -> Row | Broken:
+    if not isinstance(found, Record):
+        return Broken(found[0], found[1].detail or found[1].reason)
+    try:
+        example = Example.from_row(found.row)
+        row_bytes(example)
+    except InvalidInput as error:
+        return Broken(found.where, str(error).removeprefix(": ").removesuffix("."))
+    return Row(name, str(example.meta.get("where") or found.where), example)
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    """The .jsonl files. Raises NotFound, InvalidInput."""
+    tables = [folder] if folder.is_file() and folder.suffix != ".jsonl" else []
+    if folder.is_dir() and not any((folder / f"{name}.jsonl").is_file() for name in READ):
+        tables = [file for name in FILES for suffix in SUFFIXES if (file := folder / f"{name}{suffix}").is_file()]
+    if tables:
+        raise InvalidInput(NO_JSONL.format(tables[0].name))
+    return tuple(files_in(folder, READ))
 
 
 def check_all(

@@ -81,8 +81,8 @@ def _quality(args: argparse.Namespace) -> int:
             print("Stopped; the same command goes on where it stopped.", file=sys.stderr)
             return 1
         if writer is not None:
-            kept = ("kind", "rows", "rows_in", "kept", "held_rows", "held_because_of", "review", "sha256")
-            writer.result({**{key: report[key] for key in kept}, "out": str(args.out)})
+            kept = ("kind", "rows", "rows_in", "kept", "dropped", "held_rows", "held_because_of", "review", "sha256")
+            writer.result({**{key: report[key] for key in kept if key in report}, "out": str(args.out)})
     print("\n".join(summary_lines(report)))
     print(args.out)
     return 0
@@ -90,7 +90,15 @@ def _quality(args: argparse.Namespace) -> int:
 
 def summary_lines(report: Any) -> list[str]:
     """What was found, as text."""
-    lines = [f"{report['rows_in']:,} rows read = {report['kept']:,} kept + {report['held_rows']:,} held back"]
+    broken = sum(report.get("dropped", {}).values())
+    lines = [
+        f"{report['rows_in']:,} rows read = {report['kept']:,} kept + {report['held_rows']:,} held back"
+        + (f" + {broken:,} broken" if broken else "")
+    ]
+    for name, its in report.get("rules", {}).items():
+        lines += [f"{name}: {one['where']}: {one['text']}" for one in its["examples"]]
+    if "read_from_held" in report:
+        lines.append(f"{report['read_from_held']:,} of them from held.jsonl, which an earlier check held back")
     for name, its in report["flags"].items():
         lines.append(f"{name}: {its['n']:,}{' (held back)' if its['held_back'] and its['n'] else ''}")
     return [*lines, f"to review: {report['review']['rows']:,} rows"]

@@ -39,7 +39,9 @@ FLAGS: Mapping[FlagName, FlagInfo] = MappingProxyType({
     "cut off": FlagInfo("The answer ends in the middle of a sentence or a list, or with something left open."),
     "no conclusion": FlagInfo("The reasoning ends without saying what follows from it."),
     "unsupported conclusion": FlagInfo("The reasoning ends with something else than the answer, or denies it."),
-    "contradicts the reference": FlagInfo("The answer affirms what the reference denies, or the other way round."),
+    "contradicts the reference": FlagInfo(
+        "The answer affirms what the reference denies, or the other way round.", held=True
+    ),
     "unverified citation": FlagInfo("A source is named that the row does not give; nothing was looked up."),
     "dose out of range": FlagInfo("A dose far above or below what is usual for the drug.", held=True, doses=True),
     "ambiguous dose": FlagInfo("A dose in a notation that has been misread, after ISMP's list.", doses=True),

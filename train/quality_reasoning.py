@@ -37,6 +37,21 @@ _JUDGED = frozenset(("yes", "no", "maybe", "true", "false"))  # a text that supp
 _WORD = re.compile(r"[a-z][a-z'-]{3,}|\d+(?:\.\d+)?")
 _SHARED = 0.5  # share of a short answer's words that name it
 _SHORT = 12
+_FINAL = re.compile(  # an answer that is called the final one, up to what is said of it
+    r"\b(?:final|correct|right) answer (?:is|must be|should be|would be|:)\s*(?:therefore |thus |that (?:it|this) is )?"
+    r"(?:(?:an?|the) )?([^.;:\n]{2,120})|\bfinal answer:\s*(?:(?:an?|the) )?([^.;:\n]{2,120})",
+    re.IGNORECASE,
+)
+_STATED_END = re.compile(
+    r",|\(| and (?:it|this|that|not)\b| but | not | rather than | because | since | which | as ", re.IGNORECASE
+)
+_FINAL_WORDS = (
+    6  # an answer, or what is called the final one, that is longer is a sentence: other words may say the same
+)
+_NAMED = re.compile(r"[^\W\d_]+")
+_STEM = 5
+_SMALL = frozenset(("a", "an", "the", "of", "in", "to", "is", "it", "and", "or", "with", "for", "by", "on", "due", "acute",
+                    "chronic", "disease", "syndrome", "type"))  # fmt: skip
 _YES_NO = re.compile(
     r"\W*(yes|no)\b(?!\s+(?:one|need|evidence|treatment|single|doubt|matter|cure|specific))", re.IGNORECASE
 )
@@ -59,7 +74,12 @@ def no_conclusion(example: Example, thresholds: Thresholds) -> Iterator[Flag]:
 def unsupported_conclusion(example: Example, thresholds: Thresholds) -> Iterator[Flag]:
     """A rationale whose last step says something else than the answer, or that only denies what the answer says."""
     text, answer = example.rationale.rstrip(), example.answer or ""
-    if len(text.split()) < thresholds.reasoning_words or not answer.strip():
+    if not answer.strip():
+        return
+    if final := _final_other(example, text):
+        yield Flag("unsupported conclusion", "calls another answer the final one", "rationale", *final)
+        return
+    if len(text.split()) < thresholds.reasoning_words:
         return
     steps = steps_of(text)
     start = steps[-1].start if steps else 0
@@ -80,6 +100,43 @@ def _ends_elsewhere(example: Example, last: str, text: str) -> bool:
     letter = _letter(example, example.answer or "")
     read = read_choice(last, example.options)  # an option that it only mentions is no conclusion
     return read.stated and letter is not None and read.letter != letter
+
+
+def _final_other(example: Example, text: str) -> tuple[int, int] | None:
+    """Where the reasoning calls something else than a short answer the final one, or denies that it is that.
+
+    None where it cannot be told: other names of the same condition are the same answer.
+    """
+    answer = (example.answer or "").strip().strip(".").lower()
+    if example.options or any(char.isdigit() for char in answer) or len(answer.split()) > _FINAL_WORDS:
+        return None
+    found = next(reversed(list(_FINAL.finditer(text))), None)
+    if found is None or negated_spans(answer):
+        return None
+    rest = text[found.start() :].lower()
+    denial = rf"\b(?:not|isn't|rather than|instead of|rules? out|excludes?) (?:(?:an?|the) )?{re.escape(answer)}\b"
+    if not re.search(denial, rest):
+        stated = _STATED_END.split(found[1] or found[2])[0].strip().lower()
+        if not stated or stated.startswith("not ") or not _differ(example, answer, stated):
+            return None
+    return found.start(), len(text)
+
+
+def _differ(example: Example, answer: str, stated: str) -> bool:
+    """Whether two short answers have no word, no known condition and no initials in common."""
+    if any(char.isdigit() for char in stated) or len(stated.split()) > _FINAL_WORDS:
+        return False
+    if any(one.lower() in stated or stated in one.lower() for one in (answer, *example.accepted, *example.key_terms)):
+        return False
+    ours, theirs = (
+        [word for word in _NAMED.findall(text) if word not in _SMALL] or _NAMED.findall(text)
+        for text in (answer, stated)
+    )
+    if {word[:_STEM] for word in ours} & {word[:_STEM] for word in theirs} or not ours or not theirs:
+        return False
+    names = [{term.name for term in _vocabulary().find(text)} for text in (answer, stated)]
+    initials = ["".join(word[0] for word in _NAMED.findall(text)) for text in (answer, stated)]
+    return not names[0] & names[1] and initials[0] not in theirs and initials[1] not in ours
 
 
 def contradicts_reference(example: Example, thresholds: Thresholds, reference: str | None = None) -> Iterator[Flag]:

@@ -73,7 +73,7 @@ def _validation_notes(report: Report) -> list[str]:
         return []
     asked = mapping(report.get("settings")).get("validation")
     wanted = f", where {share_words(asked, 1)} was asked for" if isinstance(asked, int | float) and asked else ""
-    words = f"{rows_words(n)} validate: {share_words(n, of)} of the rows{wanted}; usual is 10 to 20\u00a0%."
+    words = f"{rows_words(n)} to validate: {share_words(n, of)} of the rows{wanted}; usual is 10 to 20\u00a0%."
     own = [_title(source) for source in mappings(report.get("sources")) if source.get("official_splits")]
     held = f" All validation rows of {' and '.join(own)} stay such, because the source has splits of its own."
     return [words + held if own and n / of > high and report.get("kind") == "prepared" else words]

@@ -116,10 +116,12 @@ def ask_reviewers(folder: Path, n: int) -> None:
 class ReviewSet:
     """The sample of a folder: review.jsonl, of which only the places of the rows stay in memory.
 
-    Raises NotFound when the folder has none, InvalidInput with the line for what is no row.
+    Raises NotFound when there is no such folder or it has none, InvalidInput with the line for what is no row.
     """
 
     def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise NotFound(f"There is no folder {folder}.")
         self.folder = folder
         self.file = folder / f"{REVIEW}.jsonl"
         if not self.file.is_file():

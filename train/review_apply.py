@@ -18,23 +18,30 @@ from train.review import (
     ReviewSet,
     content_sha,
     fixed_row,
+    row_id,
 )
-from train.row_files import FILES, RowsWriter, read_rows, report_of, write_report
+from train.row_files import FILES, RowsWriter, prepared_of, read_rows, report_of, write_report
 
 KEPT, FIXED, UNTOUCHED = "kept by a reviewer", "fixed by a reviewer", "not among the rows to review"
-UNREVIEWED = "of the random sample, not reviewed yet, without a flag"
+UNREVIEWED = "of the random sample, not decided yet, without a flag"
 DROPPED, UNDECIDED = "dropped by a reviewer", "flagged, and nobody has decided yet"
-DISPUTED, HELD_BACK = "flagged, and reviewers differ", "held back, and nobody has decided yet"
-CARRIED = ("seed", "sources", "template", "answer_format")  # what stays true of the rows
+HELD_BACK = "held back, and nobody has decided yet"
+DISPUTED = "reviewers differ, and nobody has settled it"
+DOUBTED = "one of two reviewers has looked, and would not keep it as it is"
+SEEN_ONCE = "held back or flagged, and one of two reviewers has looked"
+OF_LEFT_OUT = "made from a row that is left out, with its answer"
+OF_FIXED = "made from a row whose answer was fixed, with the old one"
+CARRIED = ("seed", "template", "answer_format")  # what stays true of the rows
 
 
 def apply(folder: Path, reviews: Sequence[Review], out: Path, reviewers_per_row: int | None = None) -> dict[str, Any]:
     """The report on `out`: the folder's rows as the reviewers leave them.
 
-    A dropped row goes, a fixed one is replaced. A row that is held back, is flagged or must be looked at, and on which
-    nobody has decided, is left out; one of the random sample that nobody has read stays. The same rows and reviews give
-    the same files. Raises NotFound without a sample, InvalidInput for the same folder, RunError when `out` cannot be
-    written.
+    A dropped row goes, a fixed one is replaced, and what was made from either with its old answer goes too. A row that
+    is held back, is flagged or must be looked at, and on which nobody has decided, is left out, and so is one that is
+    not decided and that somebody would not keep; another one of the random sample stays. The same rows and reviews
+    give the same files. Raises NotFound without a sample, InvalidInput for the same folder, RunError when `out` cannot
+    be written.
     """
     sample = ReviewSet(folder)
     if out.resolve() == folder.resolve():
@@ -42,9 +49,12 @@ def apply(folder: Path, reviews: Sequence[Review], out: Path, reviewers_per_row:
     outcomes = sample.outcomes(reviews, reviewers_per_row)
     into, out_of = Counter[str](), Counter[str]()
     licences: Counter[str] = Counter()
+    untaught = _untaught(folder, outcomes)
     with RowsWriter(out) as files:
         for held, row in rows_of(folder):
             what, is_in = _fate(row, outcomes.get(content_sha(row)), held)
+            if what in (UNTOUCHED, UNREVIEWED) and (inherited := _from(row, untaught)):
+                what, is_in = inherited, False
             (into if is_in else out_of)[what] += 1
             if is_in:
                 after = _written(row, outcomes.get(content_sha(row)))
@@ -95,13 +105,34 @@ def _fate(row: Example, outcome: Outcome | None, held: bool) -> tuple[str, bool]
     review = _review(outcome)
     if review:
         return {"keep": (KEPT, True), "fix": (FIXED, True), "drop": (DROPPED, False)}[review.decision]
-    if held:
-        return HELD_BACK, False
-    if outcome is None:
-        return UNTOUCHED, True
-    if not row.meta.get(FLAGS_META) and row.meta.get("review") != NEEDED:
-        return UNREVIEWED, True
-    return (DISPUTED if outcome.state == "disputed" else UNDECIDED), False
+    state, reviews = (outcome.state, outcome.reviews) if outcome else ("open", ())
+    if state == "disputed":
+        return DISPUTED, False
+    if any(one.decision != "keep" for one in reviews):
+        return DOUBTED, False
+    if held or row.meta.get(FLAGS_META) or row.meta.get("review") == NEEDED:
+        if outcome is None and not held:
+            return UNTOUCHED, True
+        return (SEEN_ONCE if reviews else HELD_BACK if held else UNDECIDED), False
+    return (UNTOUCHED if outcome is None else UNREVIEWED), True
+
+
+def _untaught(folder: Path, outcomes: dict[str, Outcome]) -> dict[tuple[str, str | None], str]:
+    """Id and old answer of each row of the sample that is not taught with it, and what that means for its children."""
+    found = {}
+    for held, row in rows_of(folder):
+        if outcome := outcomes.get(content_sha(row)):
+            what, is_in = _fate(row, outcome, held)
+            if not is_in:
+                found[row_id(row), row.answer] = OF_LEFT_OUT
+            elif what == FIXED and _written(row, outcome).answer != row.answer:
+                found[row_id(row), row.answer] = OF_FIXED
+    return found
+
+
+def _from(row: Example, untaught: dict[tuple[str, str | None], str]) -> str:
+    """Why a row is left out with the one that it was made from, "" for no reason."""
+    return untaught.get((str(row.meta.get("parent", "")), row.answer), "")
 
 
 def _written(row: Example, outcome: Outcome | None) -> Example:
@@ -122,6 +153,7 @@ def _report(
         "command": f"python -m train review {folder.name} --apply",
         "from": folder.name,
         **{name: before[name] for name in CARRIED if name in before},
+        **prepared_of(before),
         "set": sample.id,
         "rows_in": sum(into.values()) + sum(out_of.values()),
         "kept": sum(into.values()),

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from medchat.errors import NotFound
 from medchat.settings import Settings
 
 
@@ -30,16 +31,12 @@ def add_parser(commands: Any) -> None:
 
 
 def _review(args: argparse.Namespace) -> int:
-    from medchat.store import Store
-    from medchat.store.migrate import check
     from train.review import ReviewSet
     from train.review_apply import apply, freeze
 
     settings = Settings.from_environment(data_dir=args.data_dir, db=args.db)
     sample = ReviewSet(args.folder)
-    check(settings.db_url)
-    with closing(Store(settings.db_url)) as store:
-        reviews = sample.reviews(store)
+    reviews = _reviews_of(args, settings, sample)
     now = sample.progress(reviews, reviewers_per_row=args.reviewers)
     print(f"{now.decided} of {now.total} rows decided ({_counts(now.decisions)}), reviewers: {now.reviewers}")
     print(f"{now.waiting} wait for a second reviewer, {now.disputed} for a third")
@@ -52,6 +49,29 @@ def _review(args: argparse.Namespace) -> int:
         print(f"{freeze(args.folder, reviews, args.freeze, args.reviewers)} reviewed rows of the validation")
         print(args.freeze)
     return 0
+
+
+def _reviews_of(args: argparse.Namespace, settings: Settings, sample: Any) -> Any:
+    """What reviewers said; where there is no database yet, nobody has said anything.
+
+    Raises NotFound where there is no database and something is to be written, StoreError for one that cannot be read.
+    """
+    from medchat.store import Store
+    from medchat.store.connection import sqlite_file
+    from medchat.store.migrate import check
+
+    file = sqlite_file(settings.db_url)
+    if file is not None and not file.exists():
+        if args.apply or args.freeze:
+            given = [f"--{name} {value}" for name, value in (("data-dir", args.data_dir), ("db", args.db)) if value]
+            raise NotFound(
+                f"Nobody has reviewed yet: there is no database {file}. Review in the app, which is started with"
+                f" `{' '.join(['python app.py', *given])}`, or name another database with --data-dir or --db."
+            )
+        return []
+    check(settings.db_url)
+    with closing(Store(settings.db_url)) as store:
+        return sample.reviews(store)
 
 
 def _counts(counts: Any) -> str:

@@ -100,6 +100,18 @@ def _written_hashes(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+def sources_of(report: Mapping[str, Any]) -> list[Any]:
+    """The sources of the rows as they were prepared, be it the folder's own or an earlier one's; [] for none."""
+    prepared = report.get("prepared")
+    found = report.get("sources") or (prepared.get("sources") if isinstance(prepared, dict) else None)
+    return found if isinstance(found, list) else []
+
+
+def prepared_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report on rows that were chosen from a folder says of their preparation; {} where that is not known."""
+    return {"prepared": {"sources": found}} if (found := sources_of(report)) else {}
+
+
 class RowsWriter:
     """Writes the files of a folder; they appear when the block is left without an error, and otherwise not at all.
 

@@ -14,6 +14,7 @@ import orjson
 
 from medchat.errors import InvalidInput, NotFound
 from medchat.ui.data_folders import GONE, Folder
+from train.row_files import sources_of
 
 PAGE_ROWS = 10
 PATIENCE_S = 1.5  # for one page, of which a search may need several
@@ -193,10 +194,7 @@ def choices_of(folder: Folder) -> dict[str, list[str]]:
 
 
 def _sources(report: Mapping[str, Any]) -> list[str]:
-    found = report.get("sources")
-    named = (
-        [str(row.get("adapter", "")) for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
-    )
+    named = [str(row.get("adapter", "")) for row in sources_of(report) if isinstance(row, Mapping)]
     return list(dict.fromkeys(filter(None, named)))
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from medchat.ui.common import counted, escape
 from medchat.ui.data_folders import Folder
+from train.row_files import sources_of
 
 MOST_RULES = 8
 MOST_REASONS = 3  # why candidates of a kind were refused
@@ -206,8 +207,7 @@ def _held(n: int) -> str:
 
 
 def _sources(report: Report) -> str:
-    found = report.get("sources")
-    rows = [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
+    rows = [row for row in sources_of(report) if isinstance(row, Mapping)]
     lines = [
         f'<tr><th scope="row">{_source_name(row)}</th>'
         f"{''.join(_number(name, row.get(key)) for name, key in COLUMNS.items())}"

@@ -53,6 +53,7 @@ class Waits(NamedTuple):
 class Task:
     """A row to be decided on. mine: what this reviewer decided; others: of others, once both have decided.
 
+    left: how many rows wait for this reviewer.
     place: the how-manieth of the own decisions, 0 for a row that waits. parent_id: of the row that it was made from,
     "" for none; parent: that row, where the folder has it. sources: that the reviewer named before, newest first.
     """
@@ -68,6 +69,7 @@ class Task:
     others: tuple[Review, ...]
     place: int
     decided: int
+    left: int
     parent_id: str
     parent: Example | None
     entered: Entered
@@ -93,6 +95,13 @@ class ReviewDesk:
         is_share = isinstance(share, int | float) and not isinstance(share, bool)
         reviews = sample.reviews(self._app.store)
         return Opened(folder.name, sample, reviews, sample.reviewers_per_row, share if is_share else None)
+
+    def is_there(self, name: str) -> bool:
+        """Whether the data set has a sample still."""
+        try:
+            return bool(folder_named(self._app.settings, name).n_review)
+        except NotFound:
+            return False
 
     def progress(self, opened: Opened, reviewer: str) -> Progress:
         """How far it is, and this reviewer with it."""
@@ -208,9 +217,9 @@ class ReviewDesk:
         parent_id = str(row.meta.get("parent") or "")
         return Task(
             opened.name, opened.share, item, len(opened.sample.items), row, outcome, opened.n, mine,
-            others if len(outcome.reviews) > 1 else (), own.index(sha) + 1 if sha in own else 0, len(own), parent_id,
-            _parent(opened.sample, parent_id) if parent_id else None, self._entered(reviewer, item, mine),
-            tuple(self._sources(reviewer)),
+            others if len(outcome.reviews) > 1 else (), own.index(sha) + 1 if sha in own else 0, len(own),
+            len(self._queue(opened, reviewer)), parent_id, _parent(opened.sample, parent_id) if parent_id else None,
+            self._entered(reviewer, item, mine), tuple(self._sources(reviewer)),
         )  # fmt: skip
 
     def _entered(self, reviewer: str, item: Item, mine: Review | None) -> Entered:

@@ -1,9 +1,9 @@
 """What is made of the decisions in the end: a data set with them applied, or a validation that is kept from then on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from medchat.accounts import User
+from medchat.accounts import REVIEW_APPLIED, REVIEW_FROZEN, User
 from medchat.errors import InvalidInput, MedChatError
 from medchat.settings import Settings
 from medchat.ui.common import counted, escape
@@ -14,6 +14,7 @@ from medchat.ui.data_sources import UPLOADED
 
 REVIEW_S = 1800.0
 NO_SAMPLE = "Nobody is asked to review rows of this data set: check its quality first."
+DONE = {"apply": REVIEW_APPLIED, "freeze": REVIEW_FROZEN}  # what is noted in the audit
 DOING = {"apply": "Applying the decisions", "freeze": "Writing the reviewed validation"}
 
 
@@ -24,8 +25,13 @@ class Finish:
         self._settings = settings
         self._children = Children(settings)
 
-    def run(self, user: User, page_key: str, verb: str, name: str) -> Iterator[str]:
-        """How long it has taken, again and again, and then what came of it; verb: "apply" or "freeze"."""
+    def run(
+        self, user: User, page_key: str, verb: str, name: str, note: Callable[[str, str, str], None]
+    ) -> Iterator[str]:
+        """How long it has taken, again and again, and then what came of it; verb: "apply" or "freeze".
+
+        note: is told what was done, of which data set, and what was written.
+        """
         try:
             folder = reviewed_folder(self._settings, name)
             out = applied_folder(self._settings, folder) if verb == "apply" else frozen_file(self._settings, folder)
@@ -33,7 +39,9 @@ class Finish:
             for said in self._children.run((user.id, page_key, "review"), arguments, REVIEW_S):
                 if not isinstance(said, Said):
                     yield _doing_html(DOING[verb], said)
-                elif verb == "apply":
+                    continue
+                note(DONE[verb], folder.name, out.name)
+                if verb == "apply":
                     yield _applied_html(folder_named(self._settings, out.name), may_train="train" in user.rights)
                 else:
                     yield _frozen_html(out)
@@ -55,17 +63,21 @@ def reviewed_folder(settings: Settings, name: str) -> Folder:
 
 def applied_folder(settings: Settings, folder: Folder) -> Path:
     """Where the rows with the decisions go: a name of the data set's own that is free."""
-    place = folders_dir(settings)
-    taken = {path.name for path in place.glob("*")}
-    names = (f"{folder.name}-reviewed{f'-{n}' if n > 1 else ''}" for n in range(1, len(taken) + 2))
-    return place / next(name for name in names if name not in taken)
+    return _free(folders_dir(settings), f"{folder.name}-reviewed")
 
 
 def frozen_file(settings: Settings, folder: Folder) -> Path:
-    """Where the reviewed validation goes: among the files that a new data set may name."""
-    file = settings.data_dir / UPLOADED / f"{folder.name}-frozen.jsonl"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    return file
+    """Where the reviewed validation goes: a free name among the files that a new data set may name."""
+    place = settings.data_dir / UPLOADED
+    place.mkdir(parents=True, exist_ok=True)
+    return _free(place, f"{folder.name}-frozen", ".jsonl")
+
+
+def _free(place: Path, name: str, suffix: str = "") -> Path:
+    """The name, with a number behind it where it is taken."""
+    taken = {path.name for path in place.glob("*")}
+    names = (f"{name}{f'-{n}' if n > 1 else ''}{suffix}" for n in range(1, len(taken) + 2))
+    return place / next(one for one in names if one not in taken)
 
 
 def _doing_html(doing: str, seconds: float) -> str:

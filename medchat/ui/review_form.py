@@ -33,7 +33,8 @@ def form_html(task: Task, flagged: Collection[str]) -> str:
     """The fields of a decision; review.js fills them in. flagged: the row's fields with something in them."""
     last = task.sources[0] if task.sources else ""
     verb = "Save the change" if task.mine else "Save"
-    onward = "n" if task.place else ""
+    has_before = task.decided > 0 and task.place != 1
+    has_after = task.place > 0 or task.left > 1
     return (
         '<form class="mc-review-form" novalidate aria-label="Your decision">'
         f"{_decisions_html()}{_fields_html(task, flagged)}{''.join(_reasons_html(one) for one in REASONS)}"
@@ -46,14 +47,16 @@ def form_html(task: Task, flagged: Collection[str]) -> str:
         '<p class="mc-wrong" role="alert"></p>'
         '<div class="mc-form-buttons"><button type="button" class="mc-button mc-primary" data-do="review-save" '
         f'id="review-save">{verb} <kbd aria-hidden="true">Enter</kbd></button>'
-        f"{_way('back', 'Back', 'p')}{_way('next', 'Next' if onward else 'Later', 'n')}</div>"
+        f"{_way('back', 'Back', 'p', is_open=has_before)}"
+        f"{_way('next', 'Next' if task.place else 'Later', 'n', is_open=has_after)}</div>"
         '<p class="mc-small mc-kept" role="status"></p></form>'
     )
 
 
-def _way(way: str, words: str, key: str) -> str:
+def _way(way: str, words: str, key: str, *, is_open: bool) -> str:
     return (
-        f'<button type="button" class="mc-button" data-do="review-go" data-way="{way}" id="review-{way}">{words} '
+        f'<button type="button" class="mc-button" data-do="review-go" data-way="{way}" id="review-{way}"'
+        f"{'' if is_open else ' disabled'}>{words} "
         f'<kbd aria-hidden="true">{key}</kbd></button>'
     )
 

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from medchat.accounts import User
+from medchat.accounts import REVIEWERS_SET, User
 from medchat.errors import InvalidInput, MedChatError, NotFound, RatedSince
 from medchat.ui import review_sets
 from medchat.ui.actions import OUT_OF_DATE, Action, read_action
-from medchat.ui.common import App, handler, require
+from medchat.ui.common import App, address_of, handler, require
 from medchat.ui.review_desk import Opened, ReviewDesk, Task
 from medchat.ui.review_entered import entered_of
 from medchat.ui.review_finish import Finish
@@ -68,10 +68,15 @@ class Handlers:
         action = read_action(sent)
         if action.verb in ("reviewers", "stop"):
             user = require(self._app, request, "data")
-            return self._set_reviewers(user, action) if action.verb == "reviewers" else self._stop(user, page_key)
+            if action.verb == "stop":
+                return self._stop(user, page_key)
+            return self._set_reviewers(user, action, address_of(self._app, request))
         user = require(self._app, request, "rate")
         if action.verb not in self._acting:
             raise InvalidInput(OUT_OF_DATE)
+        folder = action.text("folder", "")
+        if folder and not self._desk.is_there(folder):
+            return self._gone(user, folder, action.verb)
         return self._acting[action.verb](user, action)
 
     @handler
@@ -95,14 +100,20 @@ class Handlers:
         action = read_action(sent)
         if action.verb not in ("apply", "freeze"):
             raise InvalidInput(OUT_OF_DATE)
-        yield from self._finish.run(user, str(page_key or ""), action.verb, action.text("folder"))
+        address = address_of(self._app, request)
+
+        def note(done: str, name: str, written: str) -> None:
+            self._app.accounts.note(user.id, done, name, {"written": written}, address)
+
+        yield from self._finish.run(user, str(page_key or ""), action.verb, action.text("folder"), note)
 
     def _enter(self, user: User, action: Action) -> Updates:
         """The desk as it is opened: the data set that was asked for, else what stands there, else where one was."""
         asked = self._app.store.draft(user.id, REVIEW_DRAFT)
         if asked:
             self._app.store.drop_draft(user.id, REVIEW_DRAFT)
-            return self._opened(user, str(asked.get("folder", "")))
+            folder = str(asked.get("folder", ""))
+            return self._opened(user, folder) if self._desk.is_there(folder) else self._gone(user, folder, action.verb)
         if action.text("row", ""):
             return {self._tab.kept: gr.skip()}
         folder, sha = self._desk.last(user.id)
@@ -112,8 +123,17 @@ class Handlers:
             return self._list(user, action)
 
     def _list(self, user: User, _: Action) -> Updates:
+        return self._listed(user)
+
+    def _gone(self, user: User, folder: str, verb: str) -> Updates:
+        """The list in the place of a data set that was deleted meanwhile."""
+        unsaved = "; your decision could not be saved" if verb == "save" else ""
+        return self._listed(user, f"The data set {folder} is not there any more{unsaved}.")
+
+    def _listed(self, user: User, told: str = "") -> Updates:
         self._desk.remember(user.id, "", "")
-        listed = review_sets.list_html(self._desk.waiting(user.id), user.id)
+        waiting, may_finish = self._desk.waiting(user.id), "data" in user.rights
+        listed = review_sets.list_html(waiting, user.id, told=told, may_finish=may_finish)
         return dict.fromkeys(self._tab.shown, "") | {self._tab.listed: listed}
 
     def _open(self, user: User, action: Action) -> Updates:
@@ -143,10 +163,12 @@ class Handlers:
             return {self._tab.kept: review_sets.refused_html(number, str(error))}
         return self._shown(user, opened, task)
 
-    def _set_reviewers(self, user: User, action: Action) -> Updates:
+    def _set_reviewers(self, user: User, action: Action, address: str) -> Updates:
         """How many look at each row from now on; the row that is being read stays."""
         folder = action.text("folder")
-        self._desk.ask_reviewers(folder, action.number("n", 0, 99))
+        n = action.number("n", 0, 99)
+        self._desk.ask_reviewers(folder, n)
+        self._app.accounts.note(user.id, REVIEWERS_SET, folder, {"reviewers": n}, address)
         opened = self._desk.opened(folder)
         if not action.text("row", ""):
             return self._shown(user, opened, self._desk.task(opened, user.id))

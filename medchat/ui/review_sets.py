@@ -17,14 +17,18 @@ LIST = '<button type="button" class="mc-button" data-do="review-list" id="review
 HELP = '<button type="button" class="mc-button" data-do="review-help">Keys <kbd aria-hidden="true">?</kbd></button>'
 
 
-def list_html(waiting: Sequence[Waits], reviewer: str) -> str:
-    """The samples; each with the way in."""
-    rows = "".join(_waits_html(one) for one in waiting)
+def list_html(waiting: Sequence[Waits], reviewer: str, *, told: str = "", may_finish: bool = False) -> str:
+    """The samples; each with the way in, where there is something to do. told: why the list is shown, "" for nothing.
+
+    may_finish: the reader prepares data, and so applies the decisions of others.
+    """
+    rows = "".join(_waits_html(one, may_finish=may_finish) for one in waiting)
+    why = f'<p class="mc-fault" role="alert">{escape(told)}</p>' if told else ""
     listed = f'<ul class="mc-desk-mine">{rows}</ul>' if rows else f'<p class="mc-note" role="note">{NONE}</p>'
-    return f'<h2 id="review-title" tabindex="-1" data-reviewer="{escape(reviewer)}">Review</h2>{INTRO}{listed}'
+    return f'<h2 id="review-title" tabindex="-1" data-reviewer="{escape(reviewer)}">Review</h2>{why}{INTRO}{listed}'
 
 
-def _waits_html(one: Waits) -> str:
+def _waits_html(one: Waits, *, may_finish: bool) -> str:
     name = escape(one.name)
     if one.progress is None:
         return f'<li><span class="mc-name" dir="auto">{name}</span><p class="mc-fault">{escape(one.fault)}</p></li>'
@@ -33,13 +37,18 @@ def _waits_html(one: Waits) -> str:
     words += [f"{one.others:,} by others", f"{now.left:,} left for you"]
     words += [f"reviewers differ on {now.disputed:,}"] if now.disputed else []
     words += ["two reviewers a row"] if one.n > 1 else []
-    verb = ("Continue" if now.mine else "Begin") if now.left else "Look again"
+    own = "Continue" if now.mine else "Begin"
+    verb = own if now.left else "Look again" if now.mine else "Open" if may_finish else ""
     look = "mc-button mc-primary" if now.left else "mc-button"
+    way = (
+        f'<button type="button" class="{look}" data-do="review-open" data-folder="{name}" id="review-open-{name}" '
+        f'aria-label="{verb}: {name}">{verb}</button>'
+        if verb
+        else '<span class="mc-small">Done</span>'
+    )
     return (
         f'<li><span class="mc-name" dir="auto">{name}</span><span class="mc-desk-state">{" · ".join(words)}</span>'
-        f"{_bar_html(now)}"
-        f'<button type="button" class="{look}" data-do="review-open" data-folder="{name}" id="review-open-{name}" '
-        f'aria-label="{verb}: {name}">{verb}</button></li>'
+        f"{_bar_html(now)}{way}</li>"
     )
 
 
@@ -103,7 +112,10 @@ def finish_html(opened: Opened, now: Progress) -> str:
     open_rows = now.total - now.decided
     told = f"{now.decided:,} of {counted(now.total, 'row')} decided: {made}."
     if open_rows:
-        told += " Of the rows not decided yet those with a flag are left out, and those drawn at random stay."
+        told += (
+            " Of the rows not decided yet those with a flag are left out, and so are those that somebody would drop or"
+            " fix; the others stay."
+        )
     return (
         f'<details class="mc-fold mc-review-finish" data-key="review-finish"{"" if open_rows else " open"}>'
         '<summary id="review-finish-summary">For who prepares the data: apply the decisions</summary>'

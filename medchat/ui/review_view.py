@@ -7,15 +7,17 @@ from typing import Any
 from medchat.records import Example
 from medchat.store.reviews import Review
 from medchat.ui.common import escape
+from medchat.ui.data_rows import KINDS
 from medchat.ui.review_desk import Task
 from medchat.ui.review_entered import DECISIONS
 from medchat.ui.review_form import form_html
 from medchat.ui.review_marks import FlagShown, changes_between, flag_marks, flags_in, marked_html
 from medchat.word_diff import word_diff
 from train.quality_flags import FLAGS
-from train.review import ABOUT_DOSES, DETAILS_META, FLAGGED, SAMPLED
+from train.review import ABOUT_DOSES, DETAILS_META, FLAGGED, SAMPLED, Outcome, outcome_of
 
 FIELDS = {"context": "Context", "question": "Question", "rationale": "Reasoning", "answer": "Answer"}
+SAME_ANSWER = "Its answer was taken over from the row it was made from: check that it still fits."
 NOT_HERE = "The row that it was made from is not in this data set."
 MADE = {
     "paraphrase": "a paraphrase", "split": "a part of a question with several",
@@ -28,8 +30,12 @@ STATES = {
     "disputed": "Another reviewer differs. Look again: change your decision, or leave it for a third to decide.",
 }
 THIRD = "Two reviewers differ on this row: your decision settles it."
-DIFFERED = "Reviewers differed; it is settled."
 ALIKE = "Another reviewer decided the same."
+ALL_DIFFER = "as the last reviewer decided: no two decided the same"
+NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+SPLITS = {
+    "train": "Used to teach", "validation": "Used to check, not to teach", "test": "Used to test, not to teach",
+}  # fmt: skip
 
 
 def task_html(task: Task) -> str:
@@ -55,8 +61,8 @@ def _title(task: Task) -> str:
 
 
 def _badges(row: Example) -> str:
-    licence = row.licence or "licence not stated"
-    facts = [row.source or "source not named", licence, row.split, row.kind if row.kind != "free" else ""]
+    facts = [f"Source: {row.source or 'not named'}", f"Licence: {row.licence or 'not stated'}"]
+    facts += [SPLITS.get(row.split, row.split), KINDS.get(row.kind, row.kind) if row.kind != "free" else ""]
     return " ".join(f'<span class="mc-badge">{escape(fact)}</span>' for fact in facts if fact)
 
 
@@ -65,11 +71,23 @@ def _state_html(task: Task) -> str:
     if not task.mine:
         told = THIRD if state == "disputed" else ""
     elif state == "decided" and task.others:
-        told = ALIKE if all(one.decision == task.mine.decision for one in task.others) else DIFFERED
+        told = _settled_words(task.outcome)
     else:
         told = STATES.get(state, "")
     loud = "mc-review-loud" if state == "disputed" else ""
     return f'<p class="mc-note mc-review-state {loud}" role="note">{told}</p>' if told else ""
+
+
+def _settled_words(outcome: Outcome) -> str:
+    """What counts in the end, and how many said so; of fixes only those with the same texts are the same."""
+    counts, n = outcome.review, len(outcome.reviews)
+    if counts is None:
+        return ""
+    alike = sum(outcome_of((one, counts), 2).state == "decided" for one in outcome.reviews)
+    if alike == n:
+        return ALIKE if n == 2 else "All reviewers decided the same."
+    said = f"{NUMBERS.get(alike, alike)} of {NUMBERS.get(n, n)}" if alike > 1 else ALL_DIFFER
+    return f"Settled: {DECISIONS[counts.decision]} ({said})."
 
 
 def _why_html(task: Task, flags: tuple[FlagShown, ...]) -> str:
@@ -95,8 +113,9 @@ def _parent_html(task: Task) -> str:
     """The row that it was made from beside it, the words that differ marked."""
     meta, row, parent = task.row.meta, task.row, task.parent
     made = MADE.get(str(meta.get("made", "")), str(meta.get("made", "")))
-    facts = [f"This row is {made}." if made else "", _changed_words(meta.get("changed"))]
+    facts = [f"This row is {made}." if made else "", _changed_words(meta.get("changed"), row, parent)]
     facts += [f"By {meta['teacher']}." if meta.get("teacher") else ""]
+    facts += [SAME_ANSWER if parent and parent.answer and parent.answer == row.answer else ""]
     told = " ".join(fact for fact in facts if fact)
     about = f'<p class="mc-small">{escape(told)}</p>' if told else ""
     if parent is None:
@@ -114,12 +133,20 @@ def _parent_html(task: Task) -> str:
     return f'{about}<div class="mc-two mc-review-parent">{shown}</div>'
 
 
-def _changed_words(changed: object) -> str:
+def _changed_words(changed: object, row: Example, parent: Example | None) -> str:
+    """What was changed; of synonyms, which are named by their group, the words as the parent has them."""
     if not isinstance(changed, Mapping):
         return ""
     if {"field", "from", "to"} <= set(changed):
         return f"Changed: {changed['field']}, from {changed['from']} to {changed['to']}."
-    return "Changed: " + ", ".join(f"{name} {value}" for name, value in changed.items()) + "."
+    pairs = [(str(name).replace("_", " "), str(value)) for name, value in changed.items()]
+    if parent:
+        left, right = changes_between(parent.question, row.question)
+        if left and len(left) == len(right):
+            olds = [parent.question[one.start : one.end].strip() for one in left]
+            pairs = list(zip(olds, (row.question[one.start : one.end].strip() for one in right), strict=True))
+    words = [f"{old} → {new}" for old, new in pairs if old.lower() != new.lower()]
+    return f"Changed: {', '.join(words)}." if words else ""
 
 
 def _row_html(row: Example, flags: tuple[FlagShown, ...], *, has_parent: bool) -> str:
