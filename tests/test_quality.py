@@ -18,7 +18,7 @@ from train.quality_chunks import check_all, flags_in, look_at
 from train.quality_flags import Thresholds
 from train.review import ReviewSet
 from train.review_apply import apply
-from train.row_files import read_rows
+from train.row_files import read_rows, sources_of
 
 
 def row(name: str, answer: str | None = "Rest, and drink water.", **more: Any) -> Example:
@@ -157,7 +157,8 @@ def test_children_are_held_against_the_answer_of_their_parent(tmp_path: Path) ->
     check(tmp_path / "in", tmp_path / "out", Options(share=0))
 
     flagged = {example.id: example.meta.get("flags") for _, example in read_rows(tmp_path / "out" / "train.jsonl")}
-    assert flagged == {"p1": None, "c1": ["contradicts the reference"], "c2": None}
+    assert flagged == {"p1": None, "c2": None}
+    assert (ids(tmp_path / "out", "held"), ids(tmp_path / "out", "review")) == (["c1"], ["c1"])
 
 
 def test_pairs_whose_chosen_answer_is_unsafe_leave_and_are_counted(tmp_path: Path) -> None:
@@ -204,10 +205,77 @@ def test_what_cannot_be_checked_is_refused_in_one_line(folder: Path, tmp_path: P
         check(folder, folder, Options())
     with pytest.raises(InvalidInput, match="share of the rows"):
         Options(share=5)
-    (folder / "train.jsonl").write_text('{"question": "What helps?", "answer": "Rest."}\n{broken\n')
-    with pytest.raises(InvalidInput, match=r"train\.jsonl, line 2"):
-        check(folder, tmp_path / "out", Options())
+    (tmp_path / "rows.jsonl").write_text('{"ask": "What helps?"}\n')
+    with pytest.raises(
+        InvalidInput, match=r"^rows\.jsonl, line 1: unknown field 'ask'.* No line of rows.jsonl is a row"
+    ):
+        check(tmp_path / "rows.jsonl", tmp_path / "out", Options())
     assert not (tmp_path / "out" / "train.jsonl").exists()
+    assert not (tmp_path / "out" / ".work").exists()
+
+
+def test_a_table_is_refused_for_being_one(tmp_path: Path) -> None:
+    table = "question,answer\nWhat helps?,Rest.\nWhat helps?,Sleep.\n"
+    (tmp_path / "in").mkdir()
+    for file in (tmp_path / "rows.csv", tmp_path / "in" / "train.csv"):
+        file.write_text(table)
+
+    for source, name in ((tmp_path / "rows.csv", "rows"), (tmp_path / "in", "train")):
+        with pytest.raises(InvalidInput, match=rf"^{name}\.csv is no \.jsonl file: .*train prepare"):
+            check(source, tmp_path / "out", Options())
+
+
+def test_a_question_that_is_there_twice_with_two_answers_is_no_error(tmp_path: Path) -> None:
+    rows = [row("one", "Rest.", question="What helps?"), row("two", "Sleep.", question="What helps?")]
+    write(tmp_path / "rows.jsonl", rows)
+
+    assert check(tmp_path / "rows.jsonl", tmp_path / "out", Options())["kept"] == 2
+
+
+def test_lines_that_are_no_rows_are_counted_with_their_place(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (folder / "validation.jsonl").open("ab") as lines:
+        lines.write(b'{broken\n\n{"question": "What helps?"}\n\xff\xfe\n[1]\n')
+
+    out = tmp_path / "out"
+    assert main(["quality", str(folder), "--out", str(out), "--share", "0", "--data-dir", str(tmp_path)]) == 0
+
+    report = json.loads((out / "report.json").read_text())
+    assert (report["rows_in"], report["kept"], report["held_rows"], report["dropped"]) == (14, 5, 5, {"broken row": 4})
+    shown = capsys.readouterr().out
+    assert "14 rows read = 5 kept + 5 held back + 4 broken" in shown
+    assert "broken row: validation.jsonl, line 2: " in shown
+    assert "broken row: validation.jsonl, line 4: 'answer' is missing or not a text" in shown
+    assert "4 lines are no row" in (out / "report.html").read_text()
+    assert ids(out, "validation") == ["check"]
+    assert not (out / ".work").exists()
+
+
+def test_rows_that_an_earlier_check_held_back_are_checked_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check(folder, tmp_path / "one", Options(share=0))
+    more = ["--share", "0", "--hold", "refusal", "--data-dir", str(tmp_path)]
+
+    assert main(["quality", str(tmp_path / "one"), "--out", str(tmp_path / "two"), *more]) == 0
+
+    assert ids(tmp_path / "two", "train") == ["plain", "dose", "unsure", "unsure-dose", "unsafe", "named"]
+    assert (ids(tmp_path / "two", "held"), ids(tmp_path / "two", "unlabelled")) == (["refused", "made"], ["open"])
+    assert "5 of them from held.jsonl" in capsys.readouterr().out
+    assert "5 rows of these had been held back" in (tmp_path / "two" / "report.html").read_text()
+
+
+def test_what_prepare_said_of_its_sources_is_told_apart_from_this_check(folder: Path, tmp_path: Path) -> None:
+    sources = [{"adapter": "kqa", "title": "K-QA", "rows_in": 900, "kept": 800}]
+    (folder / "report.json").write_text(json.dumps({"kind": "prepared", "sources": sources}))
+
+    check(folder, tmp_path / "one", Options())
+    again = check(tmp_path / "one", tmp_path / "two", Options())
+
+    assert "sources" not in again
+    assert again["prepared"] == {"sources": sources}
+    assert sources_of(again) == sources
 
 
 def test_the_command_says_what_was_found_and_keeps_a_run(

@@ -8,7 +8,7 @@ from medchat.errors import InvalidInput, NotFound
 from medchat.records import Example
 from train.quality_checks import USUAL, flags_of
 from train.quality_doses import is_about_doses
-from train.quality_flags import Flag, FlagName, Thresholds, thresholds_of
+from train.quality_flags import HELD_FLAGS, Flag, FlagName, Thresholds, thresholds_of
 from train.quality_identifiers import identifiers_in, without_identifiers
 
 
@@ -115,6 +115,20 @@ def test_advice_that_a_safety_rule_names_is_flagged_and_a_warning_is_not() -> No
     assert found("unsafe advice", row("Give nitroglycerin.", question=case))
     assert not found("unsafe advice", row("Do not give nitroglycerin.", question=case))
     assert not found("unsafe advice", row("A", question=case, options={"A": "Give nitroglycerin.", "B": "Rest"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("dose out of range", "Give 100 mg of morphine intravenously as a bolus every hour."),
+        ("unsafe advice", "Yes, stop your insulin at once, you do not need it, and no doctor is needed."),
+        ("unsafe advice", "Yes, thalidomide is safe in pregnancy."),
+    ],
+)
+def test_what_would_kill_whoever_follows_it_is_held_back(name: FlagName, answer: str) -> None:
+    [flag] = found(name, row(answer, question="Is this right?"))
+
+    assert flag.name in HELD_FLAGS
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,39 @@ def test_reasoning_that_ends_with_another_option_does_not_support_the_answer() -
     assert found("unsupported conclusion", same) == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        ("Gout", "Therefore the final answer is septic arthritis, and it is not gout."),
+        ("Gout", "The correct answer is septic arthritis."),
+        ("Yes", "So the final answer is no."),
+        ("Gout", "Final answer: not gout."),
+        ("Rest", "The final answer is colchicine."),
+    ],
+)
+def test_reasoning_that_calls_another_answer_the_final_one_does_not_support_it(answer: str, end: str) -> None:
+    for text in (end, REASONING.format(end)):  # short reasoning too
+        assert len(found("unsupported conclusion", row(answer, rationale=text))) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        ("Gout", "Therefore the final answer is gout, and it is not septic arthritis."),
+        ("Gout", "The final answer is an acute attack of gout."),
+        ("Heart attack", "The final answer is myocardial infarction."),
+        ("MI", "The final answer is myocardial infarction."),
+        ("Gout", "Septic arthritis would be the wrong answer. The correct answer is gouty arthritis."),
+        ("Yes", "The final answer is yes, though no trial was large."),
+        ("It is gout, which is treated with rest and colchicine.", "The final answer is septic arthritis."),
+    ],
+)
+def test_the_same_final_answer_in_other_words_supports_it(answer: str, end: str) -> None:
+    flags = found("unsupported conclusion", row(answer, rationale=end))
+
+    assert [flag.detail for flag in flags if "final one" in flag.detail] == []
+
+
 def test_reasoning_that_ends_with_another_value_does_not_support_the_answer() -> None:
     steps = "1. The weight of the patient is 70 kg, and the dose of the drug is 2 mg for each kg of it.\n2. {}"
     more: dict[str, Any] = {"kind": "calc", "unit": "mg", "question": "What is the dose in mg?"}

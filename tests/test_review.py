@@ -239,6 +239,26 @@ def test_a_folder_without_a_sample_is_refused_in_one_line(folder: Path, tmp_path
         ReviewSet(folder)
 
 
+def test_a_folder_that_is_not_there_is_told_from_one_without_rows_to_review(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"^There is no folder .*nowhere"):
+        ReviewSet(tmp_path / "nowhere")
+
+
+def test_without_a_database_nobody_has_reviewed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty = str(tmp_path / "empty")
+
+    assert main(["review", str(folder), "--data-dir", empty]) == 0
+    assert "0 of 4 rows decided (0 keep, 0 fix, 0 drop), reviewers: 0" in capsys.readouterr().out
+
+    assert main(["review", str(folder), "--data-dir", empty, "--apply", str(tmp_path / "out")]) != 0
+    said = capsys.readouterr().err
+    assert "Nobody has reviewed yet" in said
+    assert f"`python app.py --data-dir {empty}`" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_says_how_far_it_is_and_applies(
     folder: Path, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -463,6 +463,22 @@ def test_how_many_look_at_a_row_is_chosen_by_who_prepares_the_data(make: Callabl
 # Rights and the end
 
 
+def test_who_applies_decisions_or_changes_how_many_review_stands_in_the_audit(make: Callable[..., Desk]) -> None:
+    desk = make(PARENT)
+    desk.save(ANN, "parent", "keep")
+    desk.act(EVE, "reviewers", folder="mix", n=2, row="")
+    desk.act(EVE, "reviewers", folder="mix", n=1, row="")
+
+    shown = list(desk.do.run(json.dumps({"do": "apply", "folder": "mix"}), "page", desk.request))
+
+    assert "The decisions are applied: mix-reviewed" in visible(shown[-1])
+    assert [note[:4] for note in desk.accounts.noted] == [
+        (EVE.id, "reviewers a row changed", "mix", {"reviewers": 2}),
+        (EVE.id, "reviewers a row changed", "mix", {"reviewers": 1}),
+        (EVE.id, "review applied", "mix", {"written": "mix-reviewed"}),
+    ]
+
+
 def test_each_event_asks_for_the_right_and_a_reviewer_sees_no_way_to_what_they_may_not(
     make: Callable[..., Desk],
 ) -> None:
@@ -485,9 +501,10 @@ def test_each_event_asks_for_the_right_and_a_reviewer_sees_no_way_to_what_they_m
 
 def test_what_the_page_does_not_send_is_refused_in_one_line(make: Callable[..., Desk]) -> None:
     desk = make()
-    for verb, fields in (("fly", {}), ("open", {})):
+    for verb in ("fly", "open"):
         with pytest.raises(gr.Error):
-            desk.act(ANN, verb, **fields)
+            desk.act(ANN, verb)
+    assert "is not there any more" in desk.act(ANN, "open", folder="../..")["listed"]
     assert "no such way" in desk.act(ANN, "go", folder="mix", way="up")["kept"]
     wrong: list[dict[str, Any]] = [{"texts": []}, {"seconds": "1"}, {"seconds": True}, {"words": 1}]
     for sent in [*wrong, {"texts": {"answer": 1}}]:

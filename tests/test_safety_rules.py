@@ -167,6 +167,78 @@ def test_denials_conditions_and_reports_are_no_advice(case: str, text: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("stops_critical_medicine_alone", "Stop taking your prednisone today."),
+        ("stops_critical_medicine_alone", "Just stop your metoprolol."),
+        ("stops_critical_medicine_alone", "It is fine to stop your warfarin."),
+        ("stops_medicine_suddenly", "You can stop your clonazepam cold turkey."),
+        ("stops_medicine_suddenly", "Quit your oxycodone immediately."),
+        ("stops_medicine_suddenly", "Stop the carbamazepine suddenly."),
+        ("stops_medicine_suddenly", "Prednisone can be stopped abruptly after years of use."),
+        ("teratogen_in_pregnancy", "Yes. It is safe to use mycophenolate while pregnant."),
+        ("teratogen_in_pregnancy", "Thalidomide can be used safely during pregnancy."),
+        ("retinoid_in_pregnancy", "Isotretinoin is completely safe in pregnancy."),
+        ("valproate_in_pregnancy", "Valproate is safe during pregnancy."),
+        ("methotrexate_in_pregnancy", "Methotrexate is fine in pregnancy."),
+        ("warfarin_in_pregnancy", "Warfarin is safe in the first trimester."),
+        ("raas_blocker_in_pregnancy", "ACE inhibitors are safe in pregnancy."),
+        ("misoprostol_in_pregnancy", "Pregnant women can take misoprostol for ulcers."),
+        ("teratogen_called_harmless", "Thalidomide poses no risk to the fetus."),
+    ],
+)
+def test_stopping_at_once_and_teratogens_are_found_without_a_case(rule: str, text: str) -> None:
+    assert rule in rules_of("Is this right?", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Do not stop insulin.",
+        "Do not stop your insulin at once.",
+        "The insulin infusion was stopped when the glucose fell.",
+        "If you stop your beta blocker suddenly, your heart may race.",
+        "Stopping baclofen abruptly can cause seizures.",
+        "Prednisone should not be stopped abruptly.",
+        "A short course of prednisone can be stopped without tapering.",
+        "Stop your warfarin five days before the operation.",
+        "Stop your lamotrigine immediately if you get a rash.",
+        "Heparin should be discontinued at once in heparin-induced thrombocytopenia.",
+        "It is dangerous to stop your insulin.",
+        "Thalidomide is not safe in pregnancy.",
+        "Thalidomide is no longer considered safe in pregnancy.",
+        "Is thalidomide safe in pregnancy?",
+        "Thalidomide was given to women in pregnancy in 1960.",
+        "Isotretinoin is safe only if you are not pregnant.",
+        "Misoprostol is used to induce labour in pregnancy.",
+        "Vincristine given intrathecally is fatal.",
+    ],
+)
+def test_warnings_and_reports_of_the_same_are_none(text: str) -> None:
+    assert rules_of("Is this right?", text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "flagged"),
+    [
+        ("Inject 50 mg of morphine.", True),
+        ("Give IV hydromorphone 10 mg.", True),
+        ("Fentanyl 1 mg IV push.", True),
+        ("Give pethidine 300 mg IM.", True),
+        ("Give metoprolol 50 mg IV.", True),
+        ("Give morphine 5 mg intravenously.", False),
+        ("Give morphine 30 mg by mouth.", False),
+        ("Give morphine 30 mg by mouth, or 5 mg IV.", False),
+        ("Morphine 60 mg IV over 24 hours by infusion.", False),
+        ("Give metoprolol 5 mg IV, then 50 mg by mouth.", False),
+        ("In stage IV cancer give morphine 30 mg.", False),
+    ],
+)
+def test_a_dose_by_injection_has_a_limit_of_its_own(text: str, flagged: bool) -> None:
+    assert ("dose" in rules_of("Pain.", text)) is flagged
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "**Treatment**\n- Oxygen\n- Nitroglycerin 0.4 mg SL",

@@ -50,8 +50,10 @@ _FINAL_WORDS = (
 )
 _NAMED = re.compile(r"[^\W\d_]+")
 _STEM = 5
-_SMALL = frozenset(("a", "an", "the", "of", "in", "to", "is", "it", "and", "or", "with", "for", "by", "on", "due", "acute",
-                    "chronic", "disease", "syndrome", "type"))  # fmt: skip
+_SMALL = frozenset((
+    "a", "an", "the", "of", "in", "to", "is", "it", "and", "or", "with", "for", "by", "on", "due", "acute", "chronic",
+    "disease", "syndrome", "type",
+))  # fmt: skip
 _YES_NO = re.compile(
     r"\W*(yes|no)\b(?!\s+(?:one|need|evidence|treatment|single|doubt|matter|cure|specific))", re.IGNORECASE
 )
