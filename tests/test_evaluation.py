@@ -108,7 +108,8 @@ def test_a_run_is_taken_into_the_store_and_its_folder_is_not_run_over(
 @pytest.mark.timeout(400)  # two starts, each of which fits the recogniser
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_run_within_seconds_and_it_goes_on_from_there(tmp_path: Path) -> None:
-    flags = ["--model", "default", "--suite", "wordings", "--limit", "40", "--metrics", "exact"]
+    # More answers than are written at once, so that it is still at work when it is interrupted.
+    flags = ["--model", "default", "--suite", "wordings", "--limit", "200", "--metrics", "exact"]
     folders = ["--out", str(tmp_path / "out"), "--data-dir", str(tmp_path / "data")]
     command = [sys.executable, "-m", "evaluation", "run", *flags, *folders]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -126,7 +127,7 @@ def test_ctrl_c_ends_a_run_within_seconds_and_it_goes_on_from_there(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     lines = predictions.read_text().splitlines()
     assert lines[: len(kept)] == kept
-    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == 40
+    assert len({json.loads(line)["id"] for line in lines}) == len(lines) == 200
 
 
 @pytest.mark.slow
