@@ -296,7 +296,7 @@ def test_jsonl_holds_the_whole_row_whatever_is_chosen(tmp_path: Path) -> None:
 
 
 def test_text_pairs_want_a_template() -> None:
-    with pytest.raises(InvalidInput, match="choose instruction or role"):
+    with pytest.raises(InvalidInput, match="add --template instruction or --template role"):
         writer("text")
     with pytest.raises(InvalidInput, match="no format 'xml' for rows"):
         writer("xml")
