@@ -4,12 +4,21 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from medchat.accounts import User
 from medchat.errors import InvalidInput
 
 MAX_CHARS = 7_000_000  # a file of 5 MB in base64, and some room
 OUT_OF_DATE = "The page sent something that MedChat does not know. Reload the page and try again."
+
+
+class Asked(NamedTuple):
+    """Who asks, from which page, and from where."""
+
+    user: User
+    page_key: str
+    address: str
 
 
 class Action:

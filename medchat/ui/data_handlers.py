@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import gradio as gr
 
-from medchat.accounts import CALL_REFUSED, DELETED, JOB_DELETED, JOB_RESUMED, JOB_STARTED, JOB_STOPPED, User
+from medchat.accounts import CALL_REFUSED, DELETED, JOB_DELETED, JOB_RESUMED, JOB_STARTED, JOB_STOPPED
 from medchat.errors import InvalidInput, MedChatError, NotAllowed
 from medchat.ui import data_browse, data_rows, data_sources
-from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
+from medchat.ui.actions import OUT_OF_DATE, Action, Asked, read_action, sent_file
 from medchat.ui.common import App, address_of, escape, handler, require
 from medchat.ui.data_desk import Desk
 from medchat.ui.data_folders import folder_named, folders_of
@@ -33,14 +33,6 @@ OUT_OF_LINE = "It was taken out of the line."
 STOPPING = "It was asked to stop. It saves what it can, then ends; the page says how far that came."
 
 Updates = dict[Any, Any]
-
-
-class Asked(NamedTuple):
-    """Who asks, from which page, and from where."""
-
-    user: User
-    page_key: str
-    address: str
 
 
 class Handlers:

@@ -1,10 +1,8 @@
 """Jobs on data and data sets as pages follow them: of everything that is shown, only what has changed is sent."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -23,9 +21,9 @@ from medchat.ui.data_owners import may_remove, owner_of
 from medchat.ui.data_set_views import Standing
 from medchat.ui.review_desk import ReviewDesk
 from medchat.ui.train_progress import Progress, ProgressReader
+from medchat.ui.watched_pages import WatchedPages
 
 IDLE_TICK_S = 5.0
-MOST_PAGES = 500
 KIND = "prepare"
 STARTING = "its process is being started"
 DOING_CHARS = 200
@@ -51,43 +49,33 @@ class Watch:
         self._tab = tab
         self._reader = ProgressReader()
         self._reviews = ReviewDesk(app)
-        self._lock = Lock()
-        self._pages: OrderedDict[tuple[str, str], Page] = OrderedDict()
+        self._pages = WatchedPages[Page]()
         self._listed: tuple[int, list[JobView]] | None = None  # the jobs, as of which change
 
     def show(self, user: User, page_key: str, run_id: str, folder: str) -> Updates:
         """All of the job and of the data set on a page that from now on follows them."""
         page = Page(run_id, folder)
-        with self._lock:
-            self._pages[user.id, page_key] = page
-            self._pages.move_to_end((user.id, page_key))
-            while len(self._pages) > MOST_PAGES:
-                self._pages.popitem(last=False)
+        self._pages.put(user, page_key, page)
         return self._news(user, page)
 
     def news(self, user: User, page_key: str) -> Updates | None:
         """What has changed since; None where this page is not known (any more)."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
+        page = self._pages.get(user, page_key)
         if page is None:
             return None
         updates = self._news(user, page)
-        with self._lock:
-            is_still_shown = self._pages.get((user.id, page_key)) is page
-        return updates if is_still_shown else {}
+        return updates if self._pages.get(user, page_key) is page else {}
 
     def reviewed(self, user: User, page_key: str) -> Updates:
         """The data set of the page anew, for rows may have been reviewed since, which no file tells."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
-            if page:
-                page.seen.pop(self._tab.shown, None)
+        page = self._pages.get(user, page_key)
+        if page:
+            page.seen.pop(self._tab.shown, None)
         return self._news(user, page) if page else {}
 
     def shown_on(self, page_key: str, user: User) -> tuple[str, str]:
         """The job and the data set that this page shows, "" for none."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
+        page = self._pages.get(user, page_key)
         return (page.run_id, page.folder) if page else ("", "")
 
     def newest(self) -> str:

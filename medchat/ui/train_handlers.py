@@ -1,14 +1,14 @@
 """What the Train tab does: each handler reads values, calls one service and gives what is to be shown."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
 from medchat.accounts import JOB_DELETED, JOB_RESUMED, JOB_STARTED, JOB_STOPPED, User
 from medchat.errors import InvalidInput, MedChatError
 from medchat.ui import model_picker, train_form
-from medchat.ui.actions import OUT_OF_DATE, Action, read_action, sent_file
+from medchat.ui.actions import OUT_OF_DATE, Action, Asked, read_action, sent_file
 from medchat.ui.common import CLOSED, App, address_of, counted, escape, handler, require
 from medchat.ui.train_compare import MOST_RUNS
 from medchat.ui.train_desk import Desk, sent_shown
@@ -20,14 +20,6 @@ from medchat.ui.train_watch import Watch
 from medchat.uploads import MAX_BYTES, shown_name
 
 Updates = dict[Any, Any]
-
-
-class Asked(NamedTuple):
-    """Who asks, from which page, and from where."""
-
-    user: User
-    page_key: str
-    address: str
 
 
 class Handlers:

@@ -1,12 +1,10 @@
 """Runs as pages follow them: of everything that is shown, only what has changed is sent."""
 
 import shlex
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import gradio as gr
@@ -23,10 +21,10 @@ from medchat.ui.train_desk import FIRST_RECIPE
 from medchat.ui.train_layout import TICK_S, TrainTab
 from medchat.ui.train_progress import Progress, ProgressReader
 from medchat.ui.train_run_view import Outcome
+from medchat.ui.watched_pages import WatchedPages
 from train.recipes import load_recipe
 
 IDLE_TICK_S = 5.0
-MOST_PAGES = 500
 KIND = "train"
 EMPTY = (
     "No model was trained here yet. Open “New run” above, choose a recipe, and start it; “{}” takes minutes on a laptop"
@@ -55,30 +53,23 @@ class Watch:
         self._app = app
         self._tab = tab
         self._reader = ProgressReader()
-        self._lock = Lock()
-        self._pages: OrderedDict[tuple[str, str], Page] = OrderedDict()
+        self._pages = WatchedPages[Page]()
 
     def show(self, user: User, page_key: str, run_id: str, picked: tuple[str, ...]) -> Updates:
         """All of the run on a page that from now on follows it."""
         page = Page(run_id, picked[:MOST_RUNS])
-        with self._lock:
-            self._pages[user.id, page_key] = page
-            self._pages.move_to_end((user.id, page_key))
-            while len(self._pages) > MOST_PAGES:
-                self._pages.popitem(last=False)
+        self._pages.put(user, page_key, page)
         return self._news(user, page)
 
     def news(self, user: User, page_key: str) -> Updates | None:
         """What has changed since; None where this page is not known (any more)."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
+        page = self._pages.get(user, page_key)
         if page is None:
             return None
         before = dict(page.seen)
         updates = self._news(user, page)
-        with self._lock:
-            if self._pages.get((user.id, page_key)) is not page:  # it shows another run by now
-                return {}
+        if self._pages.get(user, page_key) is not page:  # it shows another run by now
+            return {}
         if before and not updates:
             return {}
         return updates
@@ -97,14 +88,12 @@ class Watch:
 
     def picked_of(self, page_key: str, user: User) -> tuple[str, ...]:
         """The runs that this page compares."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
+        page = self._pages.get(user, page_key)
         return page.picked if page else ()
 
     def shown_on(self, page_key: str, user: User) -> str:
         """The run that this page shows."""
-        with self._lock:
-            page = self._pages.get((user.id, page_key))
+        page = self._pages.get(user, page_key)
         return page.run_id if page else ""
 
     def _views(self) -> list[JobView]:
